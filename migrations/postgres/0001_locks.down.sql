@@ -1,0 +1,1 @@
+DROP TABLE sqllock_waiters, sqllock_holders, sqllock_resources, sqllock_sessions, sqllock_meta;

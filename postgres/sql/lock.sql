@@ -1,0 +1,13 @@
+-- Locks the resources that we may look at, and our own session against being ended by others while we acquire.
+-- What was locked is remembered for the statements that follow: they must be statements of their own, because the
+-- snapshot of this one is older than the locks it gets.
+-- $1 namespace, $2 names, $3 session, $4 epoch
+SELECT set_config('sqllock.session', coalesce((
+           SELECT id::text FROM public.sqllock_sessions
+            WHERE id = $3 AND epoch = $4 AND expires_at > clock_timestamp() FOR KEY SHARE), ''), true),
+       set_config('sqllock.locked', coalesce((
+           SELECT string_agg(id::text, ',') FROM (
+               SELECT id FROM public.sqllock_resources
+                WHERE namespace = $1 AND name = ANY ($2::text[])
+                ORDER BY id FOR UPDATE SKIP LOCKED) r), ''), true),
+       set_config('statement_timeout', '0', true)

@@ -1,0 +1,11 @@
+-- lock.sql for the patient: waits, as long as lock_timeout allows, for resources that a transaction has locked.
+-- $1 namespace, $2 names, $3 session, $4 epoch
+SELECT set_config('sqllock.session', coalesce((
+           SELECT id::text FROM public.sqllock_sessions
+            WHERE id = $3 AND epoch = $4 AND expires_at > clock_timestamp() FOR KEY SHARE), ''), true),
+       set_config('sqllock.locked', coalesce((
+           SELECT string_agg(id::text, ',') FROM (
+               SELECT id FROM public.sqllock_resources
+                WHERE namespace = $1 AND name = ANY ($2::text[])
+                ORDER BY id FOR UPDATE) r), ''), true),
+       set_config('statement_timeout', '0', true)

@@ -1,0 +1,2 @@
+-- $1 duration
+SELECT set_config('lock_timeout', $1, true)

@@ -1,0 +1,21 @@
+-- Gives up holders. One that is to be kept loses its session instead, one that a guarded transaction has locked is left for later.
+-- A release that a crash of the server undoes is found out by the session's next reconciliation: it need not wait for the disk.
+-- $1 resources, $2 tokens
+WITH want AS (
+    SELECT * FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS w (resource, token, n)
+), mine AS (
+    SELECT h.resource, h.token, coalesce(h.keep_until > clock_timestamp(), false) AS keep
+      FROM public.sqllock_holders h JOIN want USING (resource, token) FOR UPDATE OF h SKIP LOCKED
+), kept AS (
+    UPDATE public.sqllock_holders h SET session = NULL FROM mine
+     WHERE h.resource = mine.resource AND h.token = mine.token AND mine.keep
+), deleted AS (
+    DELETE FROM public.sqllock_holders h USING mine
+     WHERE h.resource = mine.resource AND h.token = mine.token AND NOT mine.keep
+)
+SELECT CASE WHEN mine.token IS NOT NULL THEN 'released' WHEN h.token IS NOT NULL THEN 'guarded' ELSE 'missing' END,
+       set_config('synchronous_commit', 'off', true)
+  FROM want
+  LEFT JOIN public.sqllock_holders h USING (resource, token)
+  LEFT JOIN mine USING (resource, token)
+ ORDER BY want.n

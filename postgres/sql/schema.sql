@@ -1,0 +1,1 @@
+SELECT (SELECT max(version) FROM public.sqllock_schema_version WHERE NOT dirty), (SELECT oldest_reader FROM public.sqllock_meta)

@@ -1,0 +1,3 @@
+-- $1 namespace, $2 name
+SELECT set_config('sqllock.locked', id::text, true)
+  FROM (SELECT id FROM public.sqllock_resources WHERE namespace = $1 AND name = $2 FOR UPDATE SKIP LOCKED) r

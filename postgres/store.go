@@ -1,0 +1,387 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sqllock/toolkit/internal/lease"
+	"github.com/sqllock/toolkit/sqllock"
+)
+
+// store is the lock table as one Client's lease engine uses it, over two connections: one for everything that changes locks, and one
+// that renews and listens, so that a renewal never waits for anything else.
+type store struct {
+	*TableBackend
+	work  *conn
+	watch *watch
+	log   *slog.Logger
+}
+
+var _ lease.Store = (*store)(nil)
+
+func newStore(t *TableBackend, log *slog.Logger) *store {
+	return &store{TableBackend: t, work: newConn(t.pool), watch: newWatch(t.pool), log: log}
+}
+
+// statement is one statement of a transaction, and what to do with its rows.
+type statement struct {
+	name string
+	args []any
+	row  func(pgx.Rows) error // called for each row; nil: rows are of no interest
+}
+
+const (
+	begin    = "begin isolation level read committed read write"
+	commit   = "commit"
+	attempts = 5 // after a deadlock or a serialization failure
+)
+
+// transact sends a transaction, and what is to run after its commit, in one round trip.
+func (s *store) transact(ctx context.Context, doing string, c *conn, tx []statement, after ...statement) error {
+	for try := 1; ; try++ {
+		err := c.use(ctx, func(pg *pgx.Conn) error { return s.send(ctx, pg, tx, after) })
+		if code := sqlState(err); try == attempts || code != serializationFailure && code != deadlockDetected {
+			return s.explain(doing, err)
+		}
+		select {
+		case <-time.After(time.Duration(rand.Int64N(int64(time.Millisecond) << try))):
+		case <-ctx.Done():
+			return s.explain(doing, err)
+		}
+	}
+}
+
+func (s *store) send(ctx context.Context, pg *pgx.Conn, tx, after []statement) error {
+	batch := new(pgx.Batch)
+	batch.Queue(begin)
+	for _, st := range tx {
+		batch.Queue(s.sql[st.name], st.args...)
+	}
+	batch.Queue(commit)
+	for _, st := range after {
+		batch.Queue(s.sql[st.name], st.args...)
+	}
+	results := pg.SendBatch(ctx, batch)
+	err := s.receive(results, tx, after)
+	if closeErr := results.Close(); err == nil {
+		err = closeErr
+	}
+	return err
+}
+
+func (s *store) receive(results pgx.BatchResults, tx, after []statement) error {
+	if _, err := results.Exec(); err != nil {
+		return err
+	}
+	for _, st := range tx {
+		if err := receiveRows(results, st); err != nil {
+			return err
+		}
+	}
+	if _, err := results.Exec(); err != nil {
+		return err
+	}
+	for _, st := range after {
+		if err := receiveRows(results, st); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func receiveRows(results pgx.BatchResults, st statement) error {
+	rows, err := results.Query()
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if st.row == nil {
+			continue
+		}
+		if err := st.row(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+func (s *store) Open(ctx context.Context, id lease.SessionID, owner string, ttl time.Duration) error {
+	return s.transact(ctx, "open session", s.work, []statement{{"open", []any{id, owner, ttl.Microseconds()}, nil}})
+}
+
+func (s *store) Renew(ctx context.Context, id lease.SessionID, ttl time.Duration) (epoch int64, err error) {
+	found := false
+	err = s.watch.interrupting(func(c *conn) error {
+		return s.transact(ctx, "renew", c, []statement{{"renew", []any{id, ttl.Microseconds()}, func(r pgx.Rows) error {
+			found = true
+			return r.Scan(&epoch, nil)
+		}}})
+	})
+	if err == nil && !found {
+		err = lease.ErrGone
+	}
+	return epoch, err
+}
+
+func (s *store) Reconcile(ctx context.Context, id lease.SessionID, known []lease.Ref) (epoch int64, present []lease.Ref, err error) {
+	resources, tokens := columns(known)
+	found := false
+	var freed []int64
+	err = s.transact(ctx, "reconcile", s.work, []statement{
+		{"claim", []any{id}, nil},
+		{"reconcile_epoch", []any{id}, func(r pgx.Rows) error {
+			found = true
+			return r.Scan(&epoch)
+		}},
+		{"reconcile", []any{id, resources, tokens}, func(r pgx.Rows) error {
+			var ref lease.Ref
+			var isKnown bool
+			err := r.Scan(&ref.Resource, &ref.Token, &isKnown)
+			if isKnown {
+				present = append(present, ref)
+			} else {
+				freed = append(freed, ref.Resource)
+			}
+			return err
+		}},
+		{"leave_lines", []any{id}, appendInt(&freed)},
+	})
+	if err == nil && !found {
+		err = lease.ErrGone
+	}
+	if err == nil && len(freed) > 0 {
+		err = s.Wake(ctx, freed)
+	}
+	return epoch, present, err
+}
+
+func (s *store) End(ctx context.Context, id lease.SessionID) error {
+	var freed []int64
+	err := s.transact(ctx, "end session", s.work, []statement{
+		{"claim", []any{id}, nil},
+		{"leave_lines", []any{id}, appendInt(&freed)},
+		{"end_holders", []any{id}, appendInt(&freed)},
+		{"end_session", []any{id}, nil},
+	})
+	if err == nil && len(freed) > 0 {
+		err = s.Wake(ctx, freed)
+	}
+	return err
+}
+
+func (s *store) Seed(ctx context.Context, names []string) error {
+	return s.transact(ctx, "seed", s.work, []statement{{"seed", []any{s.opts.namespace, names}, nil}})
+}
+
+func (s *store) Enlist(ctx context.Context, id lease.SessionID, wants []lease.Want) (waiters []int64, err error) {
+	a := arrays(wants)
+	err = s.transact(ctx, "enlist", s.work, []statement{{"enlist", []any{s.opts.namespace, a.names, id, a.modes, a.permits}, func(r pgx.Rows) error {
+		var waiter int64
+		err := r.Scan(&waiter, nil)
+		waiters = append(waiters, waiter)
+		return err
+	}}})
+	return waiters, err
+}
+
+func (s *store) Delist(ctx context.Context, waiters []int64) error {
+	var freed []int64
+	err := s.transact(ctx, "delist", s.work, []statement{{"delist", []any{waiters}, appendInt(&freed)}})
+	if err == nil && len(freed) > 0 {
+		err = s.Wake(ctx, freed)
+	}
+	return err
+}
+
+func (s *store) Wake(ctx context.Context, resources []int64) error {
+	return s.transact(ctx, "wake", s.work, []statement{{"wake", []any{resources}, nil}})
+}
+
+// patience is how long a patient attempt waits for a resource that a transaction has locked.
+const patience = "50ms"
+
+func (s *store) Acquire(ctx context.Context, b lease.Batch) ([]lease.Outcome, error) {
+	outcomes, expired, err := s.acquire(ctx, b, false)
+	if err == nil && expired {
+		outcomes, _, err = s.acquire(ctx, b, true)
+	}
+	return outcomes, err
+}
+
+// acquire makes one attempt. Dead holders are evicted only if it is known that there are any: it costs two more statements.
+func (s *store) acquire(ctx context.Context, b lease.Batch, evict bool) (outcomes []lease.Outcome, expired bool, err error) {
+	a := arrays(b.Wants)
+	stale := false
+	lock := []any{s.opts.namespace, a.names, b.Session, b.Epoch}
+	var tx []statement
+	if b.Patient {
+		tx = append(tx, statement{"patience", []any{patience}, nil}, statement{"lock_patient", lock, nil})
+	} else {
+		tx = append(tx, statement{"lock", lock, nil})
+	}
+	if evict {
+		tx = append(tx, statement{name: "evict_sessions"}, statement{name: "evict_holders"})
+	}
+	tx = append(tx, statement{"grant", []any{s.opts.namespace, a.names, b.Session, a.modes, a.permits, a.keep, a.metadata, a.waiters}, func(r pgx.Rows) error {
+		var o lease.Outcome
+		var verdict string
+		var ends *time.Time
+		var seconds float64
+		if err := r.Scan(&verdict, &o.Ref.Resource, &o.Ref.Token, &o.Owner, &ends, &seconds, nil); err != nil {
+			return err
+		}
+		switch verdict {
+		case "granted":
+			o.Verdict = lease.Granted
+		case "held":
+			o.Verdict = lease.Held
+		case "expired": // after an eviction: what remains is guarded
+			o.Verdict, expired = lease.Busy, true
+		case "busy":
+			o.Verdict = lease.Busy
+		case "unseeded":
+			o.Verdict = lease.Unseeded
+		case "stale":
+			stale = true
+		}
+		if ends != nil {
+			o.Expires = *ends
+			o.Retry = max(time.Duration(seconds*float64(time.Second)), time.Millisecond)
+		}
+		outcomes = append(outcomes, o)
+		return nil
+	}})
+	err = s.transact(ctx, "acquire", s.work, tx)
+	switch {
+	case b.Patient && sqlState(err) == lockNotAvailable:
+		return busy(len(b.Wants)), false, nil
+	case err == nil && stale:
+		return nil, false, lease.ErrStale
+	}
+	return outcomes, expired, err
+}
+
+func busy(n int) []lease.Outcome {
+	outcomes := make([]lease.Outcome, n)
+	for i := range outcomes {
+		outcomes[i].Verdict = lease.Busy
+	}
+	return outcomes
+}
+
+func (s *store) Release(ctx context.Context, refs []lease.Ref) (freed []lease.Freed, err error) {
+	resources, tokens := columns(refs)
+	err = s.transact(ctx, "release", s.work, []statement{{"release", []any{resources, tokens}, func(r pgx.Rows) error {
+		var what string
+		if err := r.Scan(&what, nil); err != nil {
+			return err
+		}
+		switch what {
+		case "released":
+			freed = append(freed, lease.Released)
+		case "guarded":
+			freed = append(freed, lease.Guarded)
+		default:
+			freed = append(freed, lease.Missing)
+		}
+		return nil
+	}}}, statement{"wake", []any{resources}, nil})
+	return freed, err
+}
+
+func (s *store) Collect(ctx context.Context) error {
+	return s.transact(ctx, "collect", s.work, []statement{{name: "collect_sessions"}, {name: "collect_waiters"}})
+}
+
+func (s *store) Check(ctx context.Context) error {
+	return s.work.use(ctx, func(pg *pgx.Conn) error { return s.checkSchema(ctx, pg) })
+}
+
+func (s *store) Poll() time.Duration { return s.opts.poll }
+
+func (s *store) Permanent(err error) bool { return permanent(err) }
+
+func (s *store) Close() error {
+	s.watch.conn.close()
+	s.work.close()
+	return nil
+}
+
+func appendInt(to *[]int64) func(pgx.Rows) error {
+	return func(r pgx.Rows) error {
+		var n int64
+		err := r.Scan(&n)
+		*to = append(*to, n)
+		return err
+	}
+}
+
+func columns(refs []lease.Ref) (resources, tokens []int64) {
+	resources, tokens = make([]int64, len(refs)), make([]int64, len(refs))
+	for i, ref := range refs {
+		resources[i], tokens[i] = ref.Resource, ref.Token
+	}
+	return resources, tokens
+}
+
+// wantArrays are wants as the array parameters of a statement.
+type wantArrays struct {
+	names, modes []string
+	permits      []int32
+	keep         []int64
+	metadata     []*string
+	waiters      []int64
+}
+
+func arrays(wants []lease.Want) wantArrays {
+	n := len(wants)
+	a := wantArrays{make([]string, n), make([]string, n), make([]int32, n), make([]int64, n), make([]*string, n), make([]int64, n)}
+	for i, w := range wants {
+		a.names[i], a.modes[i], a.permits[i] = w.Name, modeLetter(w.Mode), int32(w.Permits)
+		a.keep[i], a.metadata[i], a.waiters[i] = w.AtLeast.Microseconds(), encodeMetadata(w.Metadata), w.Waiter
+	}
+	return a
+}
+
+func modeLetter(m sqllock.Mode) string {
+	return [...]string{sqllock.ModeExclusive: "x", sqllock.ModeShared: "s", sqllock.ModePermit: "p"}[m]
+}
+
+func letterMode(s string) sqllock.Mode {
+	switch s {
+	case "s":
+		return sqllock.ModeShared
+	case "p":
+		return sqllock.ModePermit
+	default:
+		return sqllock.ModeExclusive
+	}
+}
+
+func encodeMetadata(m map[string]string) *string {
+	if m == nil {
+		return nil
+	}
+	b, err := json.Marshal(m)
+	if err != nil {
+		panic(fmt.Sprintf("postgres: a map of strings: %v", err)) // cannot fail
+	}
+	s := string(b)
+	return &s
+}
+
+func decodeMetadata(s *string) (map[string]string, error) {
+	if s == nil {
+		return nil, nil
+	}
+	var m map[string]string
+	err := json.Unmarshal([]byte(*s), &m)
+	return m, err
+}

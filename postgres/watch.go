@@ -1,0 +1,174 @@
+package postgres
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/sqllock/toolkit/internal/lease"
+)
+
+// watch is the connection that renews and listens. Between renewals it sits in WaitForNotification; who renews interrupts it, which
+// costs microseconds and loses no notification: they stay in the connection's buffer.
+type watch struct {
+	conn *conn
+
+	mu        sync.Mutex
+	renewers  int
+	quiet     chan struct{}      // closed when there is no renewer any more
+	interrupt context.CancelFunc // ends the waiting; nil while nobody waits
+
+	// Of the goroutine that listens.
+	listening *pgx.Conn // the connection that the LISTENs were sent on
+	channels  map[lease.SessionID]bool
+}
+
+func newWatch(pool *pgxpool.Pool) *watch { return &watch{conn: newConn(pool)} }
+
+// interrupting runs f, which uses the connection, before the listener waits again.
+func (w *watch) interrupting(f func(*conn) error) error {
+	w.mu.Lock()
+	if w.renewers++; w.renewers == 1 {
+		w.quiet = make(chan struct{})
+	}
+	if w.interrupt != nil {
+		w.interrupt()
+	}
+	w.mu.Unlock()
+	defer func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.renewers--; w.renewers == 0 {
+			close(w.quiet)
+		}
+	}()
+	return f(w.conn)
+}
+
+// Watch implements [lease.Store] by LISTEN on one channel for each session.
+func (s *store) Watch(ctx context.Context, events lease.Events) {
+	if s.opts.noListen {
+		return
+	}
+	const shortest, longest = 10 * time.Millisecond, 2 * time.Second
+	pause := shortest
+	for ctx.Err() == nil {
+		err := s.watch.listen(ctx, events)
+		switch {
+		case err == nil:
+			pause = shortest
+		case ctx.Err() == nil:
+			s.log.Debug("sqllock: listening interrupted", slog.Any("error", err))
+			select {
+			case <-time.After(pause):
+			case <-ctx.Done():
+			}
+			pause = min(2*pause, longest)
+		}
+	}
+}
+
+// listen waits for one notification, and returns nil also when somebody wants to renew.
+func (w *watch) listen(ctx context.Context, events lease.Events) error {
+	w.mu.Lock()
+	quiet := w.quiet
+	busy := w.renewers > 0
+	w.mu.Unlock()
+	if busy {
+		select {
+		case <-quiet:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	return w.conn.use(ctx, func(pg *pgx.Conn) error {
+		ids, changed := events.Sessions()
+		if err := w.subscribe(ctx, pg, ids, events); err != nil {
+			return err
+		}
+		waiting, cancel := context.WithCancel(ctx)
+		defer cancel()
+		w.mu.Lock()
+		if w.renewers > 0 {
+			w.mu.Unlock()
+			return nil
+		}
+		w.interrupt = cancel
+		w.mu.Unlock()
+		go func() {
+			select {
+			case <-changed:
+				cancel()
+			case <-waiting.Done():
+			}
+		}()
+
+		n, err := pg.WaitForNotification(waiting)
+		w.mu.Lock()
+		w.interrupt = nil
+		w.mu.Unlock()
+		if err != nil {
+			if waiting.Err() != nil && !pg.IsClosed() {
+				return nil
+			}
+			return err
+		}
+		deliver(n.Channel, n.Payload, events)
+		return nil
+	})
+}
+
+// subscribe listens to the channels of ids and to no others.
+func (w *watch) subscribe(ctx context.Context, pg *pgx.Conn, ids []lease.SessionID, events lease.Events) error {
+	if w.listening != pg {
+		w.listening, w.channels = pg, make(map[lease.SessionID]bool)
+	}
+	wanted := make(map[lease.SessionID]bool, len(ids))
+	for _, id := range ids {
+		wanted[id] = true
+	}
+	if maps.Equal(wanted, w.channels) {
+		return nil
+	}
+	// UNLISTEN is not needed for correctness: an ended session's channel is silent.
+	batch := new(pgx.Batch)
+	batch.Queue("unlisten *")
+	for id := range wanted {
+		batch.Queue("listen " + pgx.Identifier{channel(id)}.Sanitize())
+	}
+	if err := pg.SendBatch(ctx, batch).Close(); err != nil {
+		return err
+	}
+	w.channels = wanted
+	events.Watching()
+	return nil
+}
+
+const channelPrefix = "sqllock_"
+
+func channel(id lease.SessionID) string { return channelPrefix + strconv.FormatInt(int64(id), 10) }
+
+// deliver reads a notification: w and a waiter's id, or r for a session whose locks somebody has taken.
+func deliver(channel, payload string, events lease.Events) {
+	if payload == "" || len(channel) <= len(channelPrefix) {
+		return
+	}
+	id, err := strconv.ParseInt(channel[len(channelPrefix):], 10, 64)
+	if err != nil {
+		return
+	}
+	switch payload[0] {
+	case 'r':
+		events.Revoked(lease.SessionID(id))
+	case 'w':
+		if waiter, err := strconv.ParseInt(payload[1:], 10, 64); err == nil {
+			events.Woken(waiter)
+		}
+	}
+}
