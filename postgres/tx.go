@@ -172,8 +172,10 @@ func (t *TableBackend) lockResource(ctx context.Context, tx transaction, name, l
 	err := tx.row(ctx, t.sql[lock], t.opts.namespace, name).Scan(&id)
 	if noRows(err) {
 		// Not inside the caller's transaction: every other seeder of the name would wait for its end.
-		seed := t.seeder.use(ctx, func(pg *pgx.Conn) error {
-			_, err := pg.Exec(ctx, t.sql["seed"], t.opts.namespace, []string{name})
+		seeding, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
+		seed := t.seeder.use(seeding, func(pg *pgx.Conn) error {
+			_, err := pg.Exec(seeding, t.sql["seed"], t.opts.namespace, []string{name})
 			return err
 		})
 		if seed != nil {

@@ -154,7 +154,7 @@ const channelPrefix = "sqllock_"
 
 func channel(id lease.SessionID) string { return channelPrefix + strconv.FormatInt(int64(id), 10) }
 
-// deliver reads a notification: w and a waiter's id, or r for a session whose locks somebody has taken.
+// deliver reads a notification: w and a waiter's id, or e and the epoch of a session whose locks somebody has taken.
 func deliver(channel, payload string, events lease.Events) {
 	if payload == "" || len(channel) <= len(channelPrefix) {
 		return
@@ -163,12 +163,14 @@ func deliver(channel, payload string, events lease.Events) {
 	if err != nil {
 		return
 	}
+	n, err := strconv.ParseInt(payload[1:], 10, 64)
+	if err != nil {
+		return
+	}
 	switch payload[0] {
-	case 'r':
-		events.Revoked(lease.SessionID(id))
+	case 'e':
+		events.Observed(lease.SessionID(id), n)
 	case 'w':
-		if waiter, err := strconv.ParseInt(payload[1:], 10, 64); err == nil {
-			events.Woken(waiter)
-		}
+		events.Woken(n)
 	}
 }

@@ -293,14 +293,6 @@ func (e *Engine) doubtLocked(s *session) {
 	}
 }
 
-func (e *Engine) observeEpoch(s *session, epoch int64) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if epoch != s.epoch {
-		e.doubtLocked(s)
-	}
-}
-
 func (e *Engine) goneErr(h *Hold) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()

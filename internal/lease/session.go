@@ -23,11 +23,13 @@ type session struct {
 	ended    atomic.Pointer[ending]
 
 	// Guarded by Engine.mu.
-	epoch       int64
+	epoch       int64 // as we have set it
+	observed    int64 // the latest that the database had
 	holds       map[Ref]*Hold
 	waiting     int   // waiters and attempts under way
 	doubtful    bool  // the database may hold more or less for us than we know
-	reconciling error // why that could not be found out; nothing is attempted meanwhile
+	reconciling bool  // that is being found out
+	unreachable error // why it could not be; nothing is attempted meanwhile
 	dormant     bool  // not renewed, because nothing needs it
 	renewal     sqllock.Timer
 	expiry      sqllock.Timer
@@ -139,7 +141,7 @@ func (s *session) renew() {
 		e.mu.Unlock()
 	default:
 		if s.extend(sent) {
-			e.observeEpoch(s, epoch)
+			e.Observed(s.id, epoch)
 		}
 	}
 }

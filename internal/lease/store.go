@@ -157,8 +157,8 @@ type Events interface {
 	// Changed says that something has changed, and no more.
 	Changed()
 
-	// Revoked says that the epoch of a session was raised by somebody else.
-	Revoked(id SessionID)
+	// Observed tells the epoch of a session as the database has it now.
+	Observed(id SessionID, epoch int64)
 
 	// Sessions are those to watch, and a channel that is closed when they have changed.
 	Sessions() (ids []SessionID, changed <-chan struct{})

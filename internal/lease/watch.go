@@ -60,11 +60,16 @@ func (e *Engine) Woken(waiter int64) {
 	}
 }
 
-// Revoked implements [Events].
-func (e *Engine) Revoked(id SessionID) {
+// Observed implements [Events]. An epoch that we have not set says that somebody has taken locks from us.
+func (e *Engine) Observed(id SessionID, epoch int64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if s := e.sessions[id]; s != nil {
+	s := e.sessions[id]
+	if s == nil {
+		return
+	}
+	s.observed = max(s.observed, epoch)
+	if s.observed > s.epoch && !s.reconciling {
 		e.doubtLocked(s)
 	}
 }

@@ -123,7 +123,7 @@ func (e *Engine) runEnding(o obituary) {
 // somebody has intervened. While it has not succeeded nothing is attempted for the session.
 func (e *Engine) reconcile(s *session) {
 	e.mu.Lock()
-	s.doubtful = false
+	s.doubtful, s.reconciling = false, true
 	known := make([]Ref, 0, len(s.holds))
 	for ref := range s.holds {
 		known = append(known, ref)
@@ -139,7 +139,7 @@ func (e *Engine) reconcile(s *session) {
 	}
 	if err != nil {
 		e.mu.Lock()
-		s.reconciling = err
+		s.reconciling, s.unreachable = false, err
 		e.mu.Unlock()
 		e.later(min(e.jitter(s.ttl/12), time.Second), func() { e.doubtLocked(s) })
 		return
@@ -151,8 +151,10 @@ func (e *Engine) reconcile(s *session) {
 	}
 	var lost []*Hold
 	e.mu.Lock()
-	s.epoch = epoch
-	s.reconciling = nil
+	s.epoch, s.reconciling, s.unreachable = epoch, false, nil
+	if s.observed > epoch {
+		e.doubtLocked(s)
+	}
 	for _, ref := range known {
 		if h := s.holds[ref]; h != nil && !still[ref] {
 			h.gone = sqllock.ErrForced
@@ -287,8 +289,8 @@ func (e *Engine) ensureSession(batch []*attempt) (*session, error) {
 		s = opened
 	}
 	defer e.mu.Unlock()
-	if s.reconciling != nil {
-		return nil, s.reconciling
+	if s.unreachable != nil {
+		return nil, s.unreachable
 	}
 	for _, a := range batch {
 		if a.session == s {

@@ -1,0 +1,2 @@
+-- ?1 waiter
+DELETE FROM sqllock_waiters WHERE id = ?1

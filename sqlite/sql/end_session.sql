@@ -1,0 +1,2 @@
+-- ?1 session
+DELETE FROM sqllock_sessions WHERE id = ?1

@@ -1,0 +1,2 @@
+-- ?1 resource
+DELETE FROM sqllock_holders WHERE resource = ?1

@@ -1,0 +1,2 @@
+-- ?1 session
+SELECT resource, token FROM sqllock_holders WHERE session = ?1

@@ -1,0 +1,2 @@
+-- ?1 session
+DELETE FROM sqllock_waiters WHERE session = ?1
