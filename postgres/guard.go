@@ -51,6 +51,7 @@ func (t *TableBackend) guard(ctx context.Context, tx transaction, lock *sqllock.
 		return t.explain(fmt.Sprintf("guard of %q", lock.Name()), err)
 	}
 	if !known || token != ref.Token {
+		hold.Doubt()
 		return &sqllock.LostError{Name: lock.Name(), Reason: sqllock.ErrEvicted}
 	}
 	// The deadline may have passed while the statement waited. Nobody else has been granted the lock, but its holder may have been told.

@@ -26,7 +26,7 @@ type store struct {
 var _ lease.Store = (*store)(nil)
 
 func newStore(t *TableBackend, log *slog.Logger) *store {
-	return &store{TableBackend: t, work: newConn(t.pool), watch: newWatch(t.pool), log: log}
+	return &store{TableBackend: t, work: newConn(t.pool), watch: newWatch(t.pool, t.sql), log: log}
 }
 
 // statement is one statement of a transaction, and what to do with its rows.
@@ -42,10 +42,11 @@ const (
 	attempts = 5 // after a deadlock or a serialization failure
 )
 
-// transact sends a transaction, and what is to run after its commit, in one round trip.
-func (s *store) transact(ctx context.Context, doing string, c *conn, tx []statement, after ...statement) error {
+// transact sends a transaction, and what is to run after its commit, in one round trip. It may call tx again: what that gathers
+// from rows begins anew each time.
+func (s *store) transact(ctx context.Context, doing string, c *conn, tx func() []statement, after ...statement) error {
 	for try := 1; ; try++ {
-		err := c.use(ctx, func(pg *pgx.Conn) error { return s.send(ctx, pg, tx, after) })
+		err := c.use(ctx, func(pg *pgx.Conn) error { return s.send(ctx, pg, tx(), after) })
 		if code := sqlState(err); try == attempts || code != serializationFailure && code != deadlockDetected {
 			return s.explain(doing, err)
 		}
@@ -55,6 +56,11 @@ func (s *store) transact(ctx context.Context, doing string, c *conn, tx []statem
 			return s.explain(doing, err)
 		}
 	}
+}
+
+// one is a transaction of one statement without rows of interest.
+func one(name string, args ...any) func() []statement {
+	return func() []statement { return []statement{{name, args, nil}} }
 }
 
 func (s *store) send(ctx context.Context, pg *pgx.Conn, tx, after []statement) error {
@@ -113,16 +119,19 @@ func receiveRows(results pgx.BatchResults, st statement) error {
 }
 
 func (s *store) Open(ctx context.Context, id lease.SessionID, owner string, ttl time.Duration) error {
-	return s.transact(ctx, "open session", s.work, []statement{{"open", []any{id, owner, ttl.Microseconds()}, nil}})
+	return s.transact(ctx, "open session", s.work, one("open", id, owner, ttl.Microseconds()))
 }
 
 func (s *store) Renew(ctx context.Context, id lease.SessionID, ttl time.Duration) (epoch int64, err error) {
 	found := false
 	err = s.watch.interrupting(func(c *conn) error {
-		return s.transact(ctx, "renew", c, []statement{{"renew", []any{id, ttl.Microseconds()}, func(r pgx.Rows) error {
-			found = true
-			return r.Scan(&epoch, nil)
-		}}})
+		return s.transact(ctx, "renew", c, func() []statement {
+			found = false
+			return []statement{{"renew", []any{id, ttl.Microseconds()}, func(r pgx.Rows) error {
+				found = true
+				return r.Scan(&epoch, nil)
+			}}}
+		})
 	})
 	if err == nil && !found {
 		err = lease.ErrGone
@@ -134,24 +143,27 @@ func (s *store) Reconcile(ctx context.Context, id lease.SessionID, known []lease
 	resources, tokens := columns(known)
 	found := false
 	var freed []int64
-	err = s.transact(ctx, "reconcile", s.work, []statement{
-		{"claim", []any{id}, nil},
-		{"reconcile_epoch", []any{id}, func(r pgx.Rows) error {
-			found = true
-			return r.Scan(&epoch)
-		}},
-		{"reconcile", []any{id, resources, tokens}, func(r pgx.Rows) error {
-			var ref lease.Ref
-			var isKnown bool
-			err := r.Scan(&ref.Resource, &ref.Token, &isKnown)
-			if isKnown {
-				present = append(present, ref)
-			} else {
-				freed = append(freed, ref.Resource)
-			}
-			return err
-		}},
-		{"leave_lines", []any{id}, appendInt(&freed)},
+	err = s.transact(ctx, "reconcile", s.work, func() []statement {
+		found, present, freed = false, nil, nil
+		return []statement{
+			{"claim", []any{id}, nil},
+			{"reconcile_epoch", []any{id}, func(r pgx.Rows) error {
+				found = true
+				return r.Scan(&epoch)
+			}},
+			{"reconcile", []any{id, resources, tokens}, func(r pgx.Rows) error {
+				var ref lease.Ref
+				var isKnown bool
+				err := r.Scan(&ref.Resource, &ref.Token, &isKnown)
+				if isKnown {
+					present = append(present, ref)
+				} else {
+					freed = append(freed, ref.Resource)
+				}
+				return err
+			}},
+			{"leave_lines", []any{id}, appendInt(&freed)},
+		}
 	})
 	if err == nil && !found {
 		err = lease.ErrGone
@@ -164,11 +176,14 @@ func (s *store) Reconcile(ctx context.Context, id lease.SessionID, known []lease
 
 func (s *store) End(ctx context.Context, id lease.SessionID) error {
 	var freed []int64
-	err := s.transact(ctx, "end session", s.work, []statement{
-		{"claim", []any{id}, nil},
-		{"leave_lines", []any{id}, appendInt(&freed)},
-		{"end_holders", []any{id}, appendInt(&freed)},
-		{"end_session", []any{id}, nil},
+	err := s.transact(ctx, "end session", s.work, func() []statement {
+		freed = nil
+		return []statement{
+			{"claim", []any{id}, nil},
+			{"leave_lines", []any{id}, appendInt(&freed)},
+			{"end_holders", []any{id}, appendInt(&freed)},
+			{"end_session", []any{id}, nil},
+		}
 	})
 	if err == nil && len(freed) > 0 {
 		err = s.Wake(ctx, freed)
@@ -177,23 +192,29 @@ func (s *store) End(ctx context.Context, id lease.SessionID) error {
 }
 
 func (s *store) Seed(ctx context.Context, names []string) error {
-	return s.transact(ctx, "seed", s.work, []statement{{"seed", []any{s.opts.namespace, names}, nil}})
+	return s.transact(ctx, "seed", s.work, one("seed", s.opts.namespace, names))
 }
 
 func (s *store) Enlist(ctx context.Context, id lease.SessionID, wants []lease.Want) (waiters []int64, err error) {
 	a := arrays(wants)
-	err = s.transact(ctx, "enlist", s.work, []statement{{"enlist", []any{s.opts.namespace, a.names, id, a.modes, a.permits}, func(r pgx.Rows) error {
-		var waiter int64
-		err := r.Scan(&waiter, nil)
-		waiters = append(waiters, waiter)
-		return err
-	}}})
+	err = s.transact(ctx, "enlist", s.work, func() []statement {
+		waiters = nil
+		return []statement{{"enlist", []any{s.opts.namespace, a.names, id, a.modes, a.permits}, func(r pgx.Rows) error {
+			var waiter int64
+			err := r.Scan(&waiter, nil)
+			waiters = append(waiters, waiter)
+			return err
+		}}}
+	})
 	return waiters, err
 }
 
 func (s *store) Delist(ctx context.Context, waiters []int64) error {
 	var freed []int64
-	err := s.transact(ctx, "delist", s.work, []statement{{"delist", []any{waiters}, appendInt(&freed)}})
+	err := s.transact(ctx, "delist", s.work, func() []statement {
+		freed = nil
+		return []statement{{"delist", []any{waiters}, appendInt(&freed)}}
+	})
 	if err == nil && len(freed) > 0 {
 		err = s.Wake(ctx, freed)
 	}
@@ -201,7 +222,7 @@ func (s *store) Delist(ctx context.Context, waiters []int64) error {
 }
 
 func (s *store) Wake(ctx context.Context, resources []int64) error {
-	return s.transact(ctx, "wake", s.work, []statement{{"wake", []any{resources}, nil}})
+	return s.transact(ctx, "wake", s.work, one("wake", resources))
 }
 
 // patience is how long a patient attempt waits for a resource that a transaction has locked.
@@ -218,47 +239,32 @@ func (s *store) Acquire(ctx context.Context, b lease.Batch) ([]lease.Outcome, er
 // acquire makes one attempt. Dead holders are evicted only if it is known that there are any: it costs two more statements.
 func (s *store) acquire(ctx context.Context, b lease.Batch, evict bool) (outcomes []lease.Outcome, expired bool, err error) {
 	a := arrays(b.Wants)
-	stale := false
-	lock := []any{s.opts.namespace, a.names, b.Session, b.Epoch}
+	lock := statement{"lock", []any{s.opts.namespace, a.names, b.Session, b.Epoch}, nil}
 	var tx []statement
 	if b.Patient {
-		tx = append(tx, statement{"patience", []any{patience}, nil}, statement{"lock_patient", lock, nil})
-	} else {
-		tx = append(tx, statement{"lock", lock, nil})
+		lock.name = "lock_patient"
+		tx = append(tx, statement{"patience", []any{patience}, nil})
 	}
+	tx = append(tx, lock)
 	if evict {
 		tx = append(tx, statement{name: "evict_sessions"}, statement{name: "evict_holders"})
 	}
-	tx = append(tx, statement{"grant", []any{s.opts.namespace, a.names, b.Session, a.modes, a.permits, a.keep, a.metadata, a.waiters}, func(r pgx.Rows) error {
-		var o lease.Outcome
-		var verdict string
-		var ends *time.Time
-		var seconds float64
-		if err := r.Scan(&verdict, &o.Ref.Resource, &o.Ref.Token, &o.Owner, &ends, &seconds, nil); err != nil {
+	outcomes = make([]lease.Outcome, len(b.Wants))
+	stale := false
+	grant := statement{"grant", []any{s.opts.namespace, a.names, b.Session, a.modes, a.permits, a.keep, a.metadata, a.waiters}, func(r pgx.Rows) error {
+		n, verdict, o, err := scanOutcome(r)
+		if err != nil {
 			return err
 		}
-		switch verdict {
-		case "granted":
-			o.Verdict = lease.Granted
-		case "held":
-			o.Verdict = lease.Held
-		case "expired": // after an eviction: what remains is guarded
-			o.Verdict, expired = lease.Busy, true
-		case "busy":
-			o.Verdict = lease.Busy
-		case "unseeded":
-			o.Verdict = lease.Unseeded
-		case "stale":
-			stale = true
-		}
-		if ends != nil {
-			o.Expires = *ends
-			o.Retry = max(time.Duration(seconds*float64(time.Second)), time.Millisecond)
-		}
-		outcomes = append(outcomes, o)
+		stale = stale || verdict == "stale"
+		expired = expired || verdict == "expired"
+		outcomes[n-1] = o
 		return nil
-	}})
-	err = s.transact(ctx, "acquire", s.work, tx)
+	}}
+	err = s.transact(ctx, "acquire", s.work, func() []statement {
+		stale, expired = false, false
+		return append(tx, grant)
+	})
 	switch {
 	case b.Patient && sqlState(err) == lockNotAvailable:
 		return busy(len(b.Wants)), false, nil
@@ -266,6 +272,26 @@ func (s *store) acquire(ctx context.Context, b lease.Batch, evict bool) (outcome
 		return nil, false, lease.ErrStale
 	}
 	return outcomes, expired, err
+}
+
+// verdicts by their name in grant.sql. What is expired even after an eviction is guarded by a transaction.
+var verdicts = map[string]lease.Verdict{
+	"granted": lease.Granted, "held": lease.Held, "expired": lease.Busy, "busy": lease.Busy, "unseeded": lease.Unseeded,
+}
+
+// scanOutcome reads a row of grant.sql. n counts from 1.
+func scanOutcome(r pgx.Rows) (n int64, verdict string, o lease.Outcome, err error) {
+	var ends *time.Time
+	var seconds float64
+	if err := r.Scan(&n, &verdict, &o.Ref.Resource, &o.Ref.Token, &o.Owner, &ends, &seconds, nil); err != nil {
+		return 0, "", o, err
+	}
+	o.Verdict = verdicts[verdict]
+	if ends != nil {
+		o.Expires = *ends
+		o.Retry = max(time.Duration(seconds*float64(time.Second)), time.Millisecond)
+	}
+	return n, verdict, o, nil
 }
 
 func busy(n int) []lease.Outcome {
@@ -276,28 +302,28 @@ func busy(n int) []lease.Outcome {
 	return outcomes
 }
 
+var fates = map[string]lease.Freed{"missing": lease.Missing, "guarded": lease.Guarded, "released": lease.Released}
+
 func (s *store) Release(ctx context.Context, refs []lease.Ref) (freed []lease.Freed, err error) {
 	resources, tokens := columns(refs)
-	err = s.transact(ctx, "release", s.work, []statement{{"release", []any{resources, tokens}, func(r pgx.Rows) error {
-		var what string
-		if err := r.Scan(&what, nil); err != nil {
-			return err
-		}
-		switch what {
-		case "released":
-			freed = append(freed, lease.Released)
-		case "guarded":
-			freed = append(freed, lease.Guarded)
-		default:
-			freed = append(freed, lease.Missing)
-		}
-		return nil
-	}}}, statement{"wake", []any{resources}, nil})
+	err = s.transact(ctx, "release", s.work, func() []statement {
+		freed = nil
+		return []statement{{"release", []any{resources, tokens}, func(r pgx.Rows) error {
+			var what string
+			if err := r.Scan(&what, nil); err != nil {
+				return err
+			}
+			freed = append(freed, fates[what])
+			return nil
+		}}}
+	}, statement{"wake", []any{resources}, nil})
 	return freed, err
 }
 
 func (s *store) Collect(ctx context.Context) error {
-	return s.transact(ctx, "collect", s.work, []statement{{name: "collect_sessions"}, {name: "collect_waiters"}})
+	return s.transact(ctx, "collect", s.work, func() []statement {
+		return []statement{{name: "collect_sessions"}, {name: "collect_waiters"}}
+	})
 }
 
 func (s *store) Check(ctx context.Context) error {

@@ -60,6 +60,16 @@ func (t *TableBackend) Open(cfg sqllock.SessionConfig) (sqllock.Session, error) 
 	return lease.New(newStore(t, cfg.Logger), cfg), nil
 }
 
+// Close closes what WithTx and LockTx have opened: WithTx answers with [sqllock.ErrClosed] afterwards. A backend that is used by Clients only
+// needs no Close.
+func (t *TableBackend) Close(ctx context.Context) error {
+	err := t.withTxClient().Close(ctx)
+	if t.seeder != nil {
+		t.seeder.close()
+	}
+	return err
+}
+
 // schemaVersion is the version of the schema that this package was written for, and readsSince the oldest that it can use.
 const (
 	schemaVersion = 1

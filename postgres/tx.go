@@ -168,7 +168,7 @@ func (t *TableBackend) takeTx(ctx context.Context, tx transaction, name, lock st
 
 // lockResource locks the row of name, which is made first if it is missing.
 func (t *TableBackend) lockResource(ctx context.Context, tx transaction, name, lock string) (bool, error) {
-	var id string
+	var id *string
 	err := tx.row(ctx, t.sql[lock], t.opts.namespace, name).Scan(&id)
 	if noRows(err) {
 		// Not inside the caller's transaction: every other seeder of the name would wait for its end.
@@ -189,7 +189,7 @@ func (t *TableBackend) lockResource(ctx context.Context, tx transaction, name, l
 	case err != nil:
 		return false, t.explain("lock in transaction", err)
 	}
-	return true, nil
+	return id != nil, nil
 }
 
 // grantTx takes the locked resource if nobody holds it; else it says who does.
@@ -222,8 +222,7 @@ func (t *TableBackend) WithTx(ctx context.Context, name string, fn func(tx pgx.T
 
 // WithTxOptions is [TableBackend.WithTx] with options for the transaction.
 func (t *TableBackend) WithTxOptions(ctx context.Context, name string, opts pgx.TxOptions, fn func(tx pgx.Tx) error) error {
-	t.once.Do(func() { t.client = sqllock.New(t) })
-	lock, err := t.client.Acquire(ctx, name)
+	lock, err := t.withTxClient().Acquire(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -235,4 +234,10 @@ func (t *TableBackend) WithTxOptions(ctx context.Context, name string, opts pgx.
 		}
 		return fn(tx)
 	})
+}
+
+// withTxClient is made when it is first needed.
+func (t *TableBackend) withTxClient() *sqllock.Client {
+	t.once.Do(func() { t.client = sqllock.New(t) })
+	return t.client
 }

@@ -17,7 +17,8 @@ import (
 // watch is the connection that renews and listens. Between renewals it sits in WaitForNotification; who renews interrupts it, which
 // costs microseconds and loses no notification: they stay in the connection's buffer.
 type watch struct {
-	conn *conn
+	conn   *conn
+	epochs string // the statement
 
 	mu        sync.Mutex
 	renewers  int
@@ -29,7 +30,9 @@ type watch struct {
 	channels  map[lease.SessionID]bool
 }
 
-func newWatch(pool *pgxpool.Pool) *watch { return &watch{conn: newConn(pool)} }
+func newWatch(pool *pgxpool.Pool, sql statements) *watch {
+	return &watch{conn: newConn(pool), epochs: sql["epochs"]}
+}
 
 // interrupting runs f, which uses the connection, before the listener waits again.
 func (w *watch) interrupting(f func(*conn) error) error {
@@ -124,7 +127,7 @@ func (w *watch) listen(ctx context.Context, events lease.Events) error {
 	})
 }
 
-// subscribe listens to the channels of ids and to no others.
+// subscribe listens to the channels of ids and to no others, and then asks for what was pushed before.
 func (w *watch) subscribe(ctx context.Context, pg *pgx.Conn, ids []lease.SessionID, events lease.Events) error {
 	if w.listening != pg {
 		w.listening, w.channels = pg, make(map[lease.SessionID]bool)
@@ -145,9 +148,27 @@ func (w *watch) subscribe(ctx context.Context, pg *pgx.Conn, ids []lease.Session
 	if err := pg.SendBatch(ctx, batch).Close(); err != nil {
 		return err
 	}
+	if err := w.catchUp(ctx, pg, ids, events); err != nil {
+		return err
+	}
 	w.channels = wanted
 	events.Watching()
 	return nil
+}
+
+// catchUp tells the epochs of sessions. It is a transaction after the one that listens, which sees too little.
+func (w *watch) catchUp(ctx context.Context, pg *pgx.Conn, ids []lease.SessionID, events lease.Events) error {
+	rows, err := pg.Query(ctx, w.epochs, ids)
+	if err != nil {
+		return err
+	}
+	var id lease.SessionID
+	var epoch int64
+	_, err = pgx.ForEachRow(rows, []any{&id, &epoch}, func() error {
+		events.Observed(id, epoch)
+		return nil
+	})
+	return err
 }
 
 const channelPrefix = "sqllock_"

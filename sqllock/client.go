@@ -50,7 +50,7 @@ func (c *Client) Capabilities() Capabilities { return c.backend.Capabilities() }
 // Ping connects to the database and finds out whether locks can be taken there: it is reached, the schema fits
 // ([ErrSchema]), and nothing between us and it would make locks unsafe ([ErrRefused]).
 func (c *Client) Ping(ctx context.Context) error {
-	if err := c.usable(""); err != nil {
+	if err := c.usable(); err != nil {
 		return err
 	}
 	return c.session.Ping(ctx)
@@ -72,16 +72,21 @@ func (c *Client) Close(ctx context.Context) error {
 	return nil
 }
 
-// usable rejects, before any SQL, what cannot work. An empty name stands for a call without one.
-func (c *Client) usable(name string) error {
+// usable rejects, before any SQL, what cannot work.
+func (c *Client) usable() error {
 	if c.broken != nil {
 		return c.broken
 	}
 	if c.closed.Load() {
 		return ErrClosed
 	}
-	if name == "" {
-		return nil
+	return nil
+}
+
+// usableFor is usable for a call that is about a name.
+func (c *Client) usableFor(name string) error {
+	if err := c.usable(); err != nil {
+		return err
 	}
 	return CheckName(name)
 }
@@ -92,10 +97,7 @@ func (c *Client) prepare(name string, opts []Option) (*Lock, options, error) {
 	for _, opt := range opts {
 		opt.applyRequest(&o)
 	}
-	if name == "" {
-		return nil, o, CheckName(name)
-	}
-	if err := c.usable(name); err != nil {
+	if err := c.usableFor(name); err != nil {
 		return nil, o, err
 	}
 	if o.err != nil {

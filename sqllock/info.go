@@ -23,7 +23,7 @@ type LockInfo struct {
 
 // Locks lists who holds what and who waits, in this backend's namespace, at one instant; holders before waiters of the same name.
 func (c *Client) Locks(ctx context.Context) ([]LockInfo, error) {
-	if err := c.usable(""); err != nil {
+	if err := c.usable(); err != nil {
 		return nil, err
 	}
 	return c.session.Locks(ctx)
@@ -34,7 +34,7 @@ func (c *Client) Locks(ctx context.Context) ([]LockInfo, error) {
 // holds the name any more; if that is not so before ctx ends, the error matches [ErrNotConfirmed].
 // A name that nobody holds is no error.
 func (c *Client) ForceRelease(ctx context.Context, name string) error {
-	if err := c.usable(name); err != nil {
+	if err := c.usableFor(name); err != nil {
 		return err
 	}
 	if err := c.session.ForceRelease(ctx, name); err != nil {

@@ -43,7 +43,7 @@ func (l *Lock) Publish(ctx context.Context, value map[string]string) error {
 // Leader returns what the exclusive holder of name tells of itself. It asks the database each time.
 // The error matches [ErrNoLeader] if nobody holds the name and [ErrUnsupported] if the backend cannot tell.
 func (c *Client) Leader(ctx context.Context, name string) (Leader, error) {
-	if err := c.usable(name); err != nil {
+	if err := c.usableFor(name); err != nil {
 		return Leader{}, err
 	}
 	store, ok := c.session.(LeaderStore)

@@ -166,8 +166,16 @@ func newConfig(opts []ClientOption) config {
 		o.applyClient(&c)
 	}
 	if c.owner == "" {
-		host, _ := os.Hostname()
-		c.owner = fmt.Sprintf("%s/%d", host, os.Getpid())
+		c.owner = DefaultOwner()
 	}
 	return c
+}
+
+// DefaultOwner is how a Client names itself if [Owner] says nothing else: host/process id.
+func DefaultOwner() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return fmt.Sprintf("%s/%d", host, os.Getpid())
 }

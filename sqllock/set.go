@@ -38,8 +38,11 @@ func (c *Client) AcquireAll(ctx context.Context, names []string, opts ...Option)
 	slices.SortStableFunc(locks, byKey)
 	locks = slices.CompactFunc(locks, func(a, b *Lock) bool { return a.req.Key == b.req.Key })
 	a := &assembly{client: c, locks: locks, try: o.hasWait && o.wait == 0}
-	ctx, cancel := waiting(ctx, o)
-	defer cancel()
+	if !a.try {
+		var cancel context.CancelFunc
+		ctx, cancel = waiting(ctx, o)
+		defer cancel()
+	}
 	return a.run(ctx)
 }
 

@@ -164,7 +164,7 @@ func (e *Engine) PublishLeader(ctx context.Context, hold sqllock.Hold, value map
 		return err
 	}
 	if !ok {
-		e.doubt(h.session)
+		h.Doubt()
 		return h.lost(sqllock.ErrEvicted)
 	}
 	return nil

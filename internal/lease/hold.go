@@ -58,12 +58,14 @@ func (h *Hold) Verify(ctx context.Context) error {
 		return err
 	}
 	if !held {
-		// Why is found out, and told to all locks concerned, by reconciling.
-		e.doubt(h.session)
+		h.Doubt()
 		return h.lost(sqllock.ErrEvicted)
 	}
 	return h.Err()
 }
+
+// Doubt says that the hold seems to be gone. Whether and why is found out, and told to all locks concerned, by reconciling.
+func (h *Hold) Doubt() { h.session.engine.doubt(h.session) }
 
 func (h *Hold) lost(reason error) error {
 	return &sqllock.LostError{Name: h.name, Reason: reason}

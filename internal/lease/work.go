@@ -321,6 +321,9 @@ func (e *Engine) openSession(ttl time.Duration) (*session, error) {
 	e.sessions[s.id] = s
 	s.armLocked()
 	e.watchLocked()
+	if e.closed { // meanwhile, and nobody else will end it
+		e.endLocked(s, sqllock.ErrClosed)
+	}
 	e.mu.Unlock()
 	e.attend("collecting expired sessions", e.store.Collect, nil)
 	return s, nil
@@ -404,8 +407,8 @@ func (a *attempt) patient() bool { return !a.wait && a.busy >= patientAfter }
 
 func (e *Engine) grantLocked(s *session, a *attempt, o Outcome) {
 	if s.ended.Load() != nil { // the grant has ended with it
-		if a.state == abandoned {
-			e.finishLocked(a)
+		if a.state == abandoned || e.closed {
+			e.settleLocked(a, sqllock.ErrClosed)
 			return
 		}
 		e.requeueLocked(a)

@@ -1,1 +1,2 @@
-DROP TABLE sqllock_waiters, sqllock_holders, sqllock_resources, sqllock_sessions, sqllock_meta;
+-- In the order in which the tables are locked by those who use them.
+DROP TABLE sqllock_sessions, sqllock_resources, sqllock_holders, sqllock_waiters, sqllock_meta;

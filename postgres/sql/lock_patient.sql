@@ -8,4 +8,6 @@ SELECT set_config('sqllock.session', coalesce((
                SELECT id FROM public.sqllock_resources
                 WHERE namespace = $1 AND name = ANY ($2::text[])
                 ORDER BY id FOR UPDATE) r), ''), true),
-       set_config('statement_timeout', '0', true)
+       set_config('statement_timeout', '0', true),
+       set_config('synchronous_commit', 'off', true), -- until something is granted
+       set_config('plan_cache_mode', 'force_generic_plan', true) -- planning grant.sql anew takes longer than running it

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/sqllock/toolkit/cmd/sqllock/internal/child"
+	"github.com/sqllock/toolkit/sqllock"
+)
+
+// The exit codes that are ours; most are of sysexits(3).
+const (
+	exitConflict    = 1
+	exitUsage       = 64
+	exitUnavailable = 69
+	exitLost        = 75
+	exitSchema      = 78
+	exitSignal      = 128
+)
+
+// exitError ends the program with a code. Without an error it says nothing.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return ""
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+func usage(err error) error { return &exitError{exitUsage, err} }
+
+// exitCode is the code for what went wrong.
+func exitCode(err error) int {
+	var exit *exitError
+	var start *child.StartError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &exit):
+		return exit.code
+	case errors.As(err, &start):
+		return start.Code
+	case errors.Is(err, sqllock.ErrInvalid), errors.Is(err, sqllock.ErrUnsupported):
+		return exitUsage
+	case errors.Is(err, sqllock.ErrNotAcquired):
+		return exitConflict
+	case errors.Is(err, sqllock.ErrLost):
+		return exitLost
+	case errors.Is(err, sqllock.ErrSchema):
+		return exitSchema
+	default:
+		return exitUnavailable
+	}
+}
+
+// oneLine is a message as people and logs want it; drivers like to report several attempts in several lines.
+func oneLine(msg string) string {
+	line := strings.Join(strings.Fields(msg), " ")
+	if line != "" && !strings.HasPrefix(line, "sqllock: ") {
+		line = "sqllock: " + line
+	}
+	return line
+}

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
+	"github.com/spf13/cobra"
+	_ "modernc.org/sqlite" // the driver "sqlite"
+
+	postgresschema "github.com/sqllock/toolkit/migrations/postgres"
+	sqliteschema "github.com/sqllock/toolkit/migrations/sqlite"
+)
+
+// schema is the toolkit's tables in one dialect.
+type schema struct {
+	driver  string
+	latest  uint
+	up      func(context.Context, *sql.DB) error
+	down    func(context.Context, *sql.DB) error
+	version func(context.Context, *sql.DB) (uint, error)
+	text    func() string
+}
+
+func (t *target) schemas() map[string]schema {
+	in := postgresschema.Schema(t.schema)
+	return map[string]schema{
+		dialectPostgres: {
+			driver: "pgx", latest: postgresschema.Latest, text: postgresschema.SQL,
+			up:      func(ctx context.Context, db *sql.DB) error { return postgresschema.Up(ctx, db, in) },
+			down:    func(ctx context.Context, db *sql.DB) error { return postgresschema.Down(ctx, db, in) },
+			version: func(ctx context.Context, db *sql.DB) (uint, error) { return postgresschema.Version(ctx, db, in) },
+		},
+		dialectSQLite: {
+			driver: "sqlite", latest: sqliteschema.Latest, text: sqliteschema.SQL,
+			up: sqliteschema.Up, down: sqliteschema.Down, version: sqliteschema.Version,
+		},
+	}
+}
+
+func (c *cli) migrateCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "migrate",
+		Short: "Install, show or remove the toolkit's tables",
+		Args:  noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			return usage(errors.New("migrate needs one of up, down, status, print"))
+		},
+	}
+	var yes bool
+	down := c.migration("down", "Remove the tables, and with them every lock", func(ctx context.Context, s schema, db *sql.DB) error {
+		if !yes {
+			return usage(errors.New("migrate down ends every lock without telling its holder, and resets the tokens; add --yes if that is meant"))
+		}
+		if err := s.down(ctx, db); err != nil {
+			return err
+		}
+		return c.print("removed\n")
+	})
+	down.Flags().BoolVar(&yes, "yes", false, "yes, remove every lock")
+
+	var dialect string
+	text := &cobra.Command{
+		Use: "print", Short: "Print the tables as SQL", Args: noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if dialect == "" {
+				var err error
+				if dialect, _, err = c.target.resolve(c.warn); err != nil {
+					return err
+				}
+			}
+			s, ok := c.target.schemas()[dialect]
+			if !ok {
+				return usage(fmt.Errorf("--dialect %s is not known; it is postgres or sqlite", dialect))
+			}
+			return c.print("%s", s.text())
+		},
+	}
+	text.Flags().StringVar(&dialect, "dialect", "", "postgres or sqlite (default: that of the DSN)")
+
+	cmd.AddCommand(down, text,
+		c.migration("up", "Install the tables, or bring them up to date", func(ctx context.Context, s schema, db *sql.DB) error {
+			if err := s.up(ctx, db); err != nil {
+				return err
+			}
+			return c.status(ctx, s, db)
+		}),
+		c.migration("status", "Show the version of the tables", c.status))
+	return cmd
+}
+
+// migration is a subcommand that works on the database.
+func (c *cli) migration(use, short string, do func(context.Context, schema, *sql.DB) error) *cobra.Command {
+	return &cobra.Command{
+		Use: use, Short: short, Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			dialect, dsn, err := c.target.resolve(c.warn)
+			if err != nil {
+				return err
+			}
+			s := c.target.schemas()[dialect]
+			db, err := sql.Open(s.driver, dsn)
+			if err != nil {
+				return usage(err)
+			}
+			defer func() { _ = db.Close() }()
+			return do(cmd.Context(), s, db)
+		},
+	}
+}
+
+func (c *cli) status(ctx context.Context, s schema, db *sql.DB) error {
+	version, err := s.version(ctx, db)
+	if err != nil {
+		return err
+	}
+	switch {
+	case version == 0:
+		return c.print("not installed; the latest version is %d\n", s.latest)
+	case version < s.latest:
+		return c.print("version %d; the latest version is %d\n", version, s.latest)
+	default:
+		return c.print("version %d, up to date\n", version)
+	}
+}
+
+func (c *cli) print(format string, args ...any) error {
+	_, err := fmt.Fprintf(c.stdout, format, args...)
+	return err
+}
+
+func noArgs(cmd *cobra.Command, args []string) error {
+	if err := cobra.NoArgs(cmd, args); err != nil {
+		return usage(err)
+	}
+	return nil
+}

@@ -1,0 +1,91 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/sqllock/toolkit/migrations/internal/lockschema"
+)
+
+// ErrDirty is matched by the errors of [Up], [Down] and [Version] when a row of sqllock_schema_version is marked dirty.
+// This package never leaves such a row behind, so somebody else wrote it, by hand or with another tool, and knows what it
+// means. Nothing was changed.
+var ErrDirty = lockschema.ErrDirty
+
+// Up brings the tables to version [Latest], all at once or not at all. If they are there already, or newer, it sends one
+// SELECT, for which the right to read sqllock_schema_version is enough. Whether a newer version still serves this program
+// is for the backends to say, which look when they start.
+//
+// Up uses one connection of db. Any number of processes and goroutines may call it at the same time: one of them does the
+// work, the others wait for it until ctx ends, and then return an error that matches the cause of ctx. After an error
+// nothing has changed, unless it is that of the COMMIT itself; calling Up again is right in either case.
+//
+// The schema must exist and the role must be allowed to create tables in it; the error says so if not. Other errors are
+// [ErrDirty] and those of the database, wrapped.
+func Up(ctx context.Context, db *sql.DB, opts ...Option) error {
+	o := newOptions(opts)
+	if o.err != nil {
+		return o.explain(o.err)
+	}
+	return o.explain(o.lockSchema(files).Up(ctx, db))
+}
+
+// Down drops the toolkit's tables, sqllock_schema_version among them, at once or not at all. Everything that is locked
+// through them is lost, at once and without ending the holders, and so are the counters of the fencing tokens: after the
+// next Up they start again, below tokens that were given out before. On a schema without the tables it does nothing.
+//
+// Down waits for every transaction that has used the tables, and whoever comes later waits for Down: bound it by ctx. It
+// may be called at the same time as [Up] and Down elsewhere. It fails with [ErrDirty], on a version newer than [Latest], and
+// with errors of the database, wrapped.
+func Down(ctx context.Context, db *sql.DB, opts ...Option) error {
+	o := newOptions(opts)
+	if o.err != nil {
+		return o.explain(o.err)
+	}
+	return o.explain(o.lockSchema(files).Down(ctx, db))
+}
+
+// Version returns the version of the installed tables, which may be newer than [Latest], or 0 if there are none. It needs
+// the right to read sqllock_schema_version. Its errors are [ErrDirty], with the version, and those of the database, wrapped.
+func Version(ctx context.Context, db *sql.DB, opts ...Option) (version uint, err error) {
+	o := newOptions(opts)
+	if o.err != nil {
+		return 0, o.explain(o.err)
+	}
+	version, err = o.lockSchema(files).Version(ctx, db)
+	return version, o.explain(err)
+}
+
+func (o options) lockSchema(files fs.FS) lockschema.Schema {
+	return lockschema.Schema{Files: files, Database: server{o.schema}}
+}
+
+// explain adds to err who says so and, where that is known, what to do.
+func (o options) explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	advice := ""
+	switch sqlState(err) {
+	case "42501": // insufficient_privilege
+		advice = fmt.Sprintf("; the role must be allowed to read %s and, unless an administrator runs the text of SQL(), "+
+			"to create and drop tables in schema %q", server{o.schema}.VersionTable(), o.schema)
+	case "42P07": // duplicate_table
+		advice = fmt.Sprintf("; if these are the toolkit's tables, installed by other means, create %s as in the text of SQL()",
+			server{o.schema}.VersionTable())
+	}
+	return fmt.Errorf("migrations/postgres: %w%s", err, advice)
+}
+
+// sqlState returns the SQLSTATE of an error of the server. The method is that of pgx and of lib/pq, and spares the import
+// of either.
+func sqlState(err error) string {
+	var e interface{ SQLState() string }
+	if errors.As(err, &e) {
+		return e.SQLState()
+	}
+	return ""
+}
