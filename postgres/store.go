@@ -307,13 +307,14 @@ var fates = map[string]lease.Freed{"missing": lease.Missing, "guarded": lease.Gu
 func (s *store) Release(ctx context.Context, refs []lease.Ref) (freed []lease.Freed, err error) {
 	resources, tokens := columns(refs)
 	err = s.transact(ctx, "release", s.work, func() []statement {
-		freed = nil
+		freed = make([]lease.Freed, len(refs))
 		return []statement{{"release", []any{resources, tokens}, func(r pgx.Rows) error {
+			var n int64 // counts from 1
 			var what string
-			if err := r.Scan(&what, nil); err != nil {
+			if err := r.Scan(&n, &what, nil); err != nil {
 				return err
 			}
-			freed = append(freed, fates[what])
+			freed[n-1] = fates[what]
 			return nil
 		}}}
 	}, statement{"wake", []any{resources}, nil})

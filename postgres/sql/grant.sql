@@ -7,7 +7,7 @@ WITH seen AS MATERIALIZED (
            look.at AND NOT held.it AND NOT queue.it AND current_setting('sqllock.session') <> '' AS ok
       FROM unnest($2::text[], $4::text[], $5::int[], $6::bigint[], $7::text[], $8::bigint[])
            WITH ORDINALITY AS w (name, mode, permits, keep, metadata, waiter, n)
-      LEFT JOIN public.sqllock_resources r ON r.namespace = $1 AND r.name = w.name
+      LEFT JOIN LATERAL (SELECT id FROM public.sqllock_resources WHERE namespace = $1 AND name = w.name LIMIT 1) r ON true
      CROSS JOIN LATERAL (
            SELECT coalesce(r.id = ANY ((SELECT string_to_array(current_setting('sqllock.locked'), ',')::bigint[])::bigint[]), false) AS at) look
      CROSS JOIN LATERAL (

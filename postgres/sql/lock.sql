@@ -12,4 +12,10 @@ SELECT set_config('sqllock.session', coalesce((
                 ORDER BY id FOR UPDATE SKIP LOCKED) r), ''), true),
        set_config('statement_timeout', '0', true),
        set_config('synchronous_commit', 'off', true), -- until something is granted
-       set_config('plan_cache_mode', 'force_generic_plan', true) -- planning grant.sql anew takes longer than running it
+       -- grant.sql is planned once, and so that it is right for tables of any size: names are looked up one by one. Bitmap scans would not mark
+       -- the index entries of holders that are gone, and so meet all of them again each time.
+       set_config('plan_cache_mode', 'force_generic_plan', true),
+       set_config('enable_bitmapscan', 'off', true),
+       set_config('enable_seqscan', 'off', true),
+       set_config('enable_hashjoin', 'off', true),
+       set_config('enable_mergejoin', 'off', true)

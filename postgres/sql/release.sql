@@ -4,7 +4,7 @@
 WITH want AS (
     SELECT * FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS w (resource, token, n)
 ), mine AS (
-    SELECT h.resource, h.token, coalesce(h.keep_until > clock_timestamp(), false) AS keep
+    SELECT want.n, h.resource, h.token, coalesce(h.keep_until > clock_timestamp(), false) AS keep
       FROM public.sqllock_holders h JOIN want USING (resource, token) FOR UPDATE OF h SKIP LOCKED
 ), kept AS (
     UPDATE public.sqllock_holders h SET session = NULL FROM mine
@@ -13,9 +13,9 @@ WITH want AS (
     DELETE FROM public.sqllock_holders h USING mine
      WHERE h.resource = mine.resource AND h.token = mine.token AND NOT mine.keep
 )
-SELECT CASE WHEN mine.token IS NOT NULL THEN 'released' WHEN h.token IS NOT NULL THEN 'guarded' ELSE 'missing' END,
+SELECT n, 'released', set_config('synchronous_commit', 'off', true) FROM mine
+UNION ALL
+SELECT n, CASE WHEN EXISTS (SELECT FROM public.sqllock_holders h WHERE h.resource = want.resource AND h.token = want.token)
+               THEN 'guarded' ELSE 'missing' END,
        set_config('synchronous_commit', 'off', true)
-  FROM want
-  LEFT JOIN public.sqllock_holders h USING (resource, token)
-  LEFT JOIN mine USING (resource, token)
- ORDER BY want.n
+  FROM want WHERE n NOT IN (SELECT n FROM mine)
