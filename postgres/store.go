@@ -119,6 +119,9 @@ func receiveRows(results pgx.BatchResults, st statement) error {
 }
 
 func (s *store) Open(ctx context.Context, id lease.SessionID, owner string, ttl time.Duration) error {
+	if err := s.Check(ctx); err != nil {
+		return err
+	}
 	return s.transact(ctx, "open session", s.work, one("open", id, owner, ttl.Microseconds()))
 }
 
@@ -327,6 +330,7 @@ func (s *store) Collect(ctx context.Context) error {
 	})
 }
 
+// Check looks at the schema each time: a session is opened rarely, and the tables may have been migrated meanwhile.
 func (s *store) Check(ctx context.Context) error {
 	return s.work.use(ctx, func(pg *pgx.Conn) error { return s.checkSchema(ctx, pg) })
 }

@@ -38,6 +38,7 @@ func (t *TableBackend) Guard(ctx context.Context, sqlTx *sql.Tx, lock *sqllock.L
 		return explain(t.file.path, doing, err)
 	}
 	if !held {
+		hold.Doubt()
 		return &sqllock.LostError{Name: lock.Name(), Reason: sqllock.ErrEvicted}
 	}
 	return lock.Err()

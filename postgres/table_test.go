@@ -1,0 +1,190 @@
+package postgres_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	_ "github.com/jackc/pgx/v5/stdlib" // database/sql as applications use it
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sqllock/toolkit/internal/testdb"
+	migrations "github.com/sqllock/toolkit/migrations/postgres"
+	"github.com/sqllock/toolkit/postgres"
+	"github.com/sqllock/toolkit/sqllock"
+	"github.com/sqllock/toolkit/sqllock/locktest"
+)
+
+func TestMain(m *testing.M) { testdb.Main(m) }
+
+func TestTable(t *testing.T) { locktest.Run(t, table()) }
+
+// table is postgres.Table as the conformance suite sees it.
+func table() locktest.Subject {
+	return locktest.Subject{
+		Fresh: func(tb testing.TB) string {
+			dsn := testdb.Postgres(tb)
+			migrate(tb, dsn)
+			return dsn
+		},
+		Backend: func(dsn string) (sqllock.Backend, func(), error) {
+			pool, err := pgxpool.New(context.Background(), dsn)
+			if err != nil {
+				return nil, nil, err
+			}
+			table := postgres.Table(pool)
+			return table, func() {
+				_ = table.Close(context.Background())
+				pool.Close()
+			}, nil
+		},
+		DB:          func(dsn string) (*sql.DB, error) { return sql.Open("pgx", dsn) },
+		Unreachable: "postgres://nobody@127.0.0.1:1/nothing",
+		Hang: func(tb testing.TB) (string, func(), func()) {
+			server := testdb.StartPostgres(tb)
+			migrate(tb, server.DSN())
+			return server.DSN(), server.Pause, server.Resume
+		},
+		Sever:        sever,
+		CountChanges: countChanges,
+		Purge: func(ctx context.Context, b sqllock.Backend) error {
+			_, err := b.(*postgres.TableBackend).Purge(ctx, 0)
+			return err
+		},
+		Guard: func(ctx context.Context, b sqllock.Backend, tx *sql.Tx, lock *sqllock.Lock) error {
+			return b.(*postgres.TableBackend).GuardSQL(ctx, tx, lock)
+		},
+		LockTx: func(ctx context.Context, b sqllock.Backend, tx *sql.Tx, name string) error {
+			return b.(*postgres.TableBackend).LockSQLTx(ctx, tx, name)
+		},
+		TryLockTx: func(ctx context.Context, b sqllock.Backend, tx *sql.Tx, name string) error {
+			return b.(*postgres.TableBackend).TryLockSQLTx(ctx, tx, name)
+		},
+		WithTx: func(ctx context.Context, b sqllock.Backend, name string, level sql.IsolationLevel, fn func(locktest.Tx) error) error {
+			opts := pgx.TxOptions{IsoLevel: isolation[level]}
+			return b.(*postgres.TableBackend).WithTxOptions(ctx, name, opts, func(tx pgx.Tx) error { return fn(pgxTx{tx}) })
+		},
+		WithTxLevels: []sql.IsolationLevel{sql.LevelDefault, sql.LevelReadCommitted, sql.LevelRepeatableRead, sql.LevelSerializable},
+	}
+}
+
+var isolation = map[sql.IsolationLevel]pgx.TxIsoLevel{
+	sql.LevelReadCommitted:  pgx.ReadCommitted,
+	sql.LevelRepeatableRead: pgx.RepeatableRead,
+	sql.LevelSerializable:   pgx.Serializable,
+}
+
+type pgxTx struct{ tx pgx.Tx }
+
+func (t pgxTx) Exec(ctx context.Context, query string) error {
+	_, err := t.tx.Exec(ctx, query)
+	return err
+}
+
+func (t pgxTx) Int(ctx context.Context, query string) (n int64, err error) {
+	err = t.tx.QueryRow(ctx, query).Scan(&n)
+	return n, err
+}
+
+func connect(tb testing.TB, dsn string) *sql.DB {
+	tb.Helper()
+	db, err := sql.Open("pgx", dsn)
+	require.NoError(tb, err)
+	tb.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+func migrate(tb testing.TB, dsn string) {
+	tb.Helper()
+	db := connect(tb, dsn)
+	require.NoError(tb, migrations.Up(tb.Context(), db))
+	require.NoError(tb, db.Close())
+}
+
+func sever(tb testing.TB, dsn string) {
+	tb.Helper()
+	_, err := connect(tb, dsn).ExecContext(tb.Context(), `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+		WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+	require.NoError(tb, err)
+}
+
+// TestForcedReleaseIsPushed takes a lock away before its holder has got round to LISTEN. It must not learn of that by its next renewal only.
+func TestForcedReleaseIsPushed(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	dsn := testdb.Postgres(t)
+	migrate(t, dsn)
+	cfg, err := pgxpool.ParseConfig(dsn)
+	require.NoError(t, err)
+	var connections atomic.Int32
+	forced := make(chan struct{})
+	cfg.BeforeConnect = func(ctx context.Context, _ *pgx.ConnConfig) error {
+		if connections.Add(1) > 1 { // all but the one that acquires
+			select {
+			case <-forced:
+			case <-ctx.Done():
+			}
+		}
+		return ctx.Err()
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	otherPool, err := pgxpool.New(ctx, dsn)
+	require.NoError(t, err)
+	t.Cleanup(otherPool.Close)
+	holder, other := sqllock.New(postgres.Table(pool), sqllock.TTL(time.Hour)), sqllock.New(postgres.Table(otherPool))
+	t.Cleanup(func() { assert.NoError(t, errors.Join(holder.Close(ctx), other.Close(ctx))) })
+
+	l, err := holder.Acquire(ctx, "n")
+	require.NoError(t, err)
+	require.NoError(t, other.ForceRelease(ctx, "n"))
+	close(forced)
+	select {
+	case <-l.Done():
+		assert.ErrorIs(t, l.Err(), sqllock.ErrForced)
+	case <-time.After(10 * time.Second):
+		t.Error("the holder is not told")
+	}
+}
+
+// countChanges writes down every row that changes. Counting in one row instead would have transactions wait for each other.
+func countChanges(tb testing.TB, dsn string) func() map[string]int {
+	tb.Helper()
+	db := connect(tb, dsn)
+	_, err := db.ExecContext(tb.Context(), `
+		CREATE TABLE changes (of text NOT NULL);
+		CREATE FUNCTION count_change() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN
+			INSERT INTO public.changes VALUES (TG_TABLE_NAME);
+			RETURN NULL;
+		END $$;
+		DO $$
+		DECLARE t text;
+		BEGIN
+			FOR t IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename LIKE 'sqllock%' LOOP
+				EXECUTE format('CREATE TRIGGER count_change AFTER INSERT OR UPDATE OR DELETE ON %I FOR EACH ROW EXECUTE FUNCTION count_change()', t);
+			END LOOP;
+		END $$`)
+	require.NoError(tb, err)
+	return func() map[string]int {
+		rows, err := db.QueryContext(tb.Context(), "SELECT of, count(*) FROM changes GROUP BY of")
+		require.NoError(tb, err)
+		defer rows.Close()
+		counts := make(map[string]int)
+		for rows.Next() {
+			var of string
+			var n int
+			require.NoError(tb, rows.Scan(&of, &n))
+			counts[of] = n
+		}
+		require.NoError(tb, rows.Err())
+		return counts
+	}
+}
