@@ -183,7 +183,7 @@ func (l *Lock) finish(err error) bool {
 	for _, h := range hooks {
 		h.f(err)
 	}
-	if err == ErrReleased || !started {
+	if errors.Is(err, ErrReleased) || !started {
 		return true
 	}
 	l.client.queue.release(&l.ticket)

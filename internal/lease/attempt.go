@@ -2,6 +2,7 @@ package lease
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/sqllock/toolkit/sqllock"
@@ -93,15 +94,16 @@ func (e *Engine) abandonLocked(a *attempt, cause error) {
 
 // refusal is the error of an attempt that ends without a grant: the database's, if that was the last word.
 func (a *attempt) refusal(cause error) error {
-	switch last := a.last.(type) {
-	case nil:
+	var held *sqllock.HeldError
+	switch {
+	case a.last == nil:
 		return &sqllock.HeldError{Name: a.want.Name, Cause: cause}
-	case *sqllock.HeldError:
-		held := *last
-		held.Cause = cause
-		return &held
+	case errors.As(a.last, &held):
+		refused := *held
+		refused.Cause = cause
+		return &refused
 	default:
-		return last
+		return a.last
 	}
 }
 

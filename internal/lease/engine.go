@@ -2,6 +2,7 @@ package lease
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -262,7 +263,7 @@ func (e *Engine) endLocked(s *session, reason error) []*Hold {
 		lost = append(lost, h)
 	}
 	clear(s.holds)
-	if len(lost) > 0 && reason != sqllock.ErrClosed {
+	if len(lost) > 0 && !errors.Is(reason, sqllock.ErrClosed) {
 		e.log.Warn("sqllock: session lost", slog.Int64("session", int64(s.id)), slog.Int("locks", len(lost)), slog.Any("reason", reason))
 	}
 	// Nobody needs to wait for the expiry of a session that has given up by itself.

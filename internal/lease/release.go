@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"errors"
 	"time"
 
 	"github.com/sqllock/toolkit/sqllock"
@@ -70,7 +71,7 @@ func (e *Engine) retryReleaseLocked(r *release, d time.Duration) {
 		r.finish(r.hold.lost(end.reason))
 		return
 	}
-	if r.failures == 1 && r.err != errGuarded {
+	if r.failures == 1 && !errors.Is(r.err, errGuarded) {
 		e.releases = append(e.releases, r) // a connection that broke while idle is found out by the first use
 		return
 	}

@@ -18,7 +18,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	db, err := sql.Open("sqlite", filepath.Join(dir, "locks.db"))
 	if err != nil {
 		log.Fatal(err)
@@ -42,7 +42,7 @@ func ExampleSQL() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	db, err := sql.Open("sqlite", filepath.Join(dir, "locks.db"))
 	if err != nil {
 		log.Fatal(err)

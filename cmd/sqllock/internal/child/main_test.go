@@ -77,12 +77,12 @@ func startArgs(resume func() bool) (*Child, error) {
 
 func exitLike(c *Child, err error) {
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
+		_, _ = fmt.Fprintln(os.Stderr, err)
 		os.Exit(99)
 	}
 	code, err := c.Wait()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
+		_, _ = fmt.Fprintln(os.Stderr, err)
 		os.Exit(98)
 	}
 	os.Exit(code)
@@ -109,7 +109,7 @@ func shell() {
 		Sys:   &syscall.SysProcAttr{Foreground: true, Ctty: 0},
 	})
 	if err != nil {
-		fmt.Fprintln(report, "error", err)
+		_, _ = fmt.Fprintln(report, "error", err)
 		os.Exit(1)
 	}
 	_ = stdout.Close()
@@ -120,10 +120,10 @@ func shell() {
 		}
 		tty.give(tty.ours)
 		if !status.Stopped() {
-			fmt.Fprintln(report, "exit", status.ExitStatus())
+			_, _ = fmt.Fprintln(report, "exit", status.ExitStatus())
 			os.Exit(0)
 		}
-		fmt.Fprintln(report, "stopped")
+		_, _ = fmt.Fprintln(report, "stopped")
 		_, _ = fg.ReadString('\n')
 		tty.give(job.Pid)
 		_ = unix.Kill(-job.Pid, unix.SIGCONT)

@@ -1,6 +1,7 @@
 package child
 
 import (
+	"errors"
 	"syscall"
 	"unsafe"
 
@@ -30,7 +31,7 @@ func (c *Child) awaitChange() (stop syscall.Signal, err error) {
 		if err == nil && taken.Code == cldStopped {
 			return stopSignal(&taken), nil
 		}
-		if err != nil && err != unix.ECHILD {
+		if err != nil && !errors.Is(err, unix.ECHILD) {
 			return 0, err
 		}
 	}
