@@ -2,8 +2,6 @@ package postgres
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"time"
@@ -11,7 +9,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sqllock/toolkit/internal/lease"
-	"github.com/sqllock/toolkit/sqllock"
 )
 
 // store is the lock table as one Client's lease engine uses it, over two connections: one for everything that changes locks, and one
@@ -375,44 +372,8 @@ func arrays(wants []lease.Want) wantArrays {
 	n := len(wants)
 	a := wantArrays{make([]string, n), make([]string, n), make([]int32, n), make([]int64, n), make([]*string, n), make([]int64, n)}
 	for i, w := range wants {
-		a.names[i], a.modes[i], a.permits[i] = w.Name, modeLetter(w.Mode), int32(w.Permits)
-		a.keep[i], a.metadata[i], a.waiters[i] = w.AtLeast.Microseconds(), encodeMetadata(w.Metadata), w.Waiter
+		a.names[i], a.modes[i], a.permits[i] = w.Name, lease.ModeLetter(w.Mode), int32(w.Permits)
+		a.keep[i], a.metadata[i], a.waiters[i] = w.AtLeast.Microseconds(), lease.EncodeMetadata(w.Metadata), w.Waiter
 	}
 	return a
-}
-
-func modeLetter(m sqllock.Mode) string {
-	return [...]string{sqllock.ModeExclusive: "x", sqllock.ModeShared: "s", sqllock.ModePermit: "p"}[m]
-}
-
-func letterMode(s string) sqllock.Mode {
-	switch s {
-	case "s":
-		return sqllock.ModeShared
-	case "p":
-		return sqllock.ModePermit
-	default:
-		return sqllock.ModeExclusive
-	}
-}
-
-func encodeMetadata(m map[string]string) *string {
-	if m == nil {
-		return nil
-	}
-	b, err := json.Marshal(m)
-	if err != nil {
-		panic(fmt.Sprintf("postgres: a map of strings: %v", err)) // cannot fail
-	}
-	s := string(b)
-	return &s
-}
-
-func decodeMetadata(s *string) (map[string]string, error) {
-	if s == nil {
-		return nil, nil
-	}
-	var m map[string]string
-	err := json.Unmarshal([]byte(*s), &m)
-	return m, err
 }

@@ -124,7 +124,7 @@ func (s *store) Verify(ctx context.Context, id lease.SessionID, ref lease.Ref) (
 }
 
 func (s *store) Publish(ctx context.Context, ref lease.Ref, value map[string]string) (bool, error) {
-	tag, err := s.pool.Exec(ctx, s.sql["publish"], ref.Resource, ref.Token, encodeMetadata(value))
+	tag, err := s.pool.Exec(ctx, s.sql["publish"], ref.Resource, ref.Token, lease.EncodeMetadata(value))
 	return tag.RowsAffected() > 0, s.explain("publish", err)
 }
 
@@ -136,7 +136,7 @@ func (s *store) Leader(ctx context.Context, name string) (sqllock.Leader, error)
 		return sqllock.Leader{}, sqllock.ErrNoLeader
 	}
 	if err == nil {
-		l.Value, err = decodeMetadata(metadata)
+		l.Value, err = lease.DecodeMetadata(metadata)
 	}
 	return l, s.explain("leader", err)
 }
@@ -154,14 +154,14 @@ func (s *store) Locks(ctx context.Context) ([]sqllock.LockInfo, error) {
 		if err := r.Scan(&i.Name, &mode, &i.Permits, &i.Waiting, &i.Token, &i.Owner, &metadata, &i.Since, &expires, &keep); err != nil {
 			return i, err
 		}
-		i.Mode = letterMode(mode)
+		i.Mode = lease.LetterMode(mode)
 		if expires != nil {
 			i.Expires = *expires
 		}
 		if keep != nil {
 			i.Keep = *keep
 		}
-		i.Metadata, err = decodeMetadata(metadata)
+		i.Metadata, err = lease.DecodeMetadata(metadata)
 		return i, err
 	})
 	return infos, s.explain("locks", err)

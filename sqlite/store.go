@@ -180,7 +180,7 @@ func (s *store) Enlist(ctx context.Context, id lease.SessionID, wants []lease.Wa
 	err = s.relaxedly(ctx, "enlist", func(t tx) error {
 		waiters = make([]int64, len(wants))
 		for i, w := range wants {
-			err := t.row("enlist", s.namespace, w.Name, id, modeLetter(w.Mode), w.Permits).Scan(&waiters[i])
+			err := t.row("enlist", s.namespace, w.Name, id, lease.ModeLetter(w.Mode), w.Permits).Scan(&waiters[i])
 			if err != nil && !errors.Is(err, sql.ErrNoRows) { // no row: the name has none yet
 				return err
 			}
@@ -266,7 +266,7 @@ func (s *store) grant(t tx, id lease.SessionID, l look, w lease.Want) (lease.Out
 	if err := t.row("count", ref.Resource).Scan(&ref.Token); err != nil {
 		return lease.Outcome{}, err
 	}
-	err := t.exec("hold", ref.Resource, ref.Token, modeLetter(w.Mode), w.Permits, id, encodeMetadata(w.Metadata), w.AtLeast.Milliseconds())
+	err := t.exec("hold", ref.Resource, ref.Token, lease.ModeLetter(w.Mode), w.Permits, id, lease.EncodeMetadata(w.Metadata), w.AtLeast.Milliseconds())
 	if err == nil && w.Waiter != 0 {
 		err = t.exec("delist", w.Waiter)
 	}
@@ -304,7 +304,7 @@ func (s *store) Verify(ctx context.Context, id lease.SessionID, ref lease.Ref) (
 
 func (s *store) Publish(ctx context.Context, ref lease.Ref, value map[string]string) (ok bool, err error) {
 	err = s.relaxedly(ctx, "publish", func(t tx) error {
-		res, err := t.q.ExecContext(ctx, statements["publish"], ref.Resource, ref.Token, encodeMetadata(value))
+		res, err := t.q.ExecContext(ctx, statements["publish"], ref.Resource, ref.Token, lease.EncodeMetadata(value))
 		if err != nil {
 			return err
 		}
@@ -321,7 +321,7 @@ func (s *store) Leader(ctx context.Context, name string) (sqllock.Leader, error)
 		return sqllock.Leader{}, err
 	}
 	l := sqllock.Leader{Name: name}
-	var metadata sql.NullString
+	var metadata *string
 	var since int64
 	err = r.row("leader", s.namespace, name).Scan(&l.Token, &l.Owner, &metadata, &since)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -329,7 +329,7 @@ func (s *store) Leader(ctx context.Context, name string) (sqllock.Leader, error)
 	}
 	if err == nil {
 		l.Since = time.UnixMilli(since)
-		l.Value, err = decodeMetadata(metadata)
+		l.Value, err = lease.DecodeMetadata(metadata)
 	}
 	return l, explain(s.file.path, "leader", err)
 }
@@ -342,21 +342,21 @@ func (s *store) Locks(ctx context.Context) (infos []sqllock.LockInfo, err error)
 	err = r.each("locks", func(rows *sql.Rows) error {
 		var i sqllock.LockInfo
 		var mode string
-		var metadata sql.NullString
+		var metadata *string
 		var since int64
 		var expires, keep sql.NullInt64
 		err := rows.Scan(&i.Name, &mode, &i.Permits, &i.Waiting, &i.Token, &i.Owner, &metadata, &since, &expires, &keep)
 		if err != nil {
 			return err
 		}
-		i.Mode, i.Since = letterMode(mode), time.UnixMilli(since)
+		i.Mode, i.Since = lease.LetterMode(mode), time.UnixMilli(since)
 		if expires.Valid {
 			i.Expires = time.UnixMilli(expires.Int64)
 		}
 		if keep.Valid {
 			i.Keep = time.UnixMilli(keep.Int64)
 		}
-		i.Metadata, err = decodeMetadata(metadata)
+		i.Metadata, err = lease.DecodeMetadata(metadata)
 		infos = append(infos, i)
 		return err
 	}, s.namespace)
@@ -391,18 +391,3 @@ func (s *store) Poll() time.Duration { return time.Second }
 func (s *store) Permanent(err error) bool { return permanent(err) }
 
 func (s *store) Close() error { return s.file.close() }
-
-func modeLetter(m sqllock.Mode) string {
-	return [...]string{sqllock.ModeExclusive: "x", sqllock.ModeShared: "s", sqllock.ModePermit: "p"}[m]
-}
-
-func letterMode(s string) sqllock.Mode {
-	switch s {
-	case "s":
-		return sqllock.ModeShared
-	case "p":
-		return sqllock.ModePermit
-	default:
-		return sqllock.ModeExclusive
-	}
-}
