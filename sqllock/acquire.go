@@ -127,9 +127,9 @@ func (c *Client) heldHere(l *Lock, cause error) error {
 	return e
 }
 
-// waiting bounds ctx by Wait. The cause is not a context.DeadlineExceeded, which would look like the caller's own.
+// waiting bounds ctx by Wait, unless that asks for a single attempt, which ends by itself. The cause is not a context.DeadlineExceeded, which would look like the caller's own.
 func waiting(ctx context.Context, o options) (context.Context, context.CancelFunc) {
-	if !o.hasWait {
+	if !o.hasWait || o.wait == 0 {
 		return ctx, func() {}
 	}
 	return context.WithTimeoutCause(ctx, o.wait, waitedError(o.wait))

@@ -140,9 +140,15 @@ func ExampleClient_AcquireAll() {
 
 	set := must(locks.AcquireAll(ctx, []string{"account/7", "account/3", "account/7"}))
 	fmt.Println(set.Names())
+	_, err := locks.AcquireAll(ctx, []string{"account/2", "account/3"}, sqllock.Wait(0))
+	fmt.Println("all or nothing:", errors.Is(err, sqllock.ErrNotAcquired))
+	check(set.Release(ctx))
+
+	set = must(locks.AcquireAll(ctx, []string{"account/2", "account/3"}, sqllock.Wait(0)))
 	check(set.Release(ctx))
 	// Output:
 	// [account/3 account/7]
+	// all or nothing: true
 }
 
 func ExampleLock_Err() {

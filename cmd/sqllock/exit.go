@@ -4,7 +4,6 @@ import (
 	"errors"
 	"strings"
 
-	"github.com/sqllock/toolkit/cmd/sqllock/internal/child"
 	"github.com/sqllock/toolkit/sqllock"
 )
 
@@ -13,9 +12,10 @@ const (
 	exitConflict    = 1
 	exitUsage       = 64
 	exitUnavailable = 69
+	exitSystem      = 71
 	exitLost        = 75
-	exitSchema      = 78
-	exitSignal      = 128
+	exitConfig      = 78
+	exitSignal      = 128 // and the signal's number
 )
 
 // exitError ends the program with a code. Without an error it says nothing.
@@ -38,30 +38,29 @@ func usage(err error) error { return &exitError{exitUsage, err} }
 // exitCode is the code for what went wrong.
 func exitCode(err error) int {
 	var exit *exitError
-	var start *child.StartError
 	switch {
 	case err == nil:
 		return 0
 	case errors.As(err, &exit):
 		return exit.code
-	case errors.As(err, &start):
-		return start.Code
 	case errors.Is(err, sqllock.ErrInvalid), errors.Is(err, sqllock.ErrUnsupported):
 		return exitUsage
-	case errors.Is(err, sqllock.ErrNotAcquired):
-		return exitConflict
 	case errors.Is(err, sqllock.ErrLost):
 		return exitLost
-	case errors.Is(err, sqllock.ErrSchema):
-		return exitSchema
+	case errors.Is(err, sqllock.ErrSchema), errors.Is(err, sqllock.ErrRefused):
+		return exitConfig
 	default:
 		return exitUnavailable
 	}
 }
 
 // oneLine is a message as people and logs want it; drivers like to report several attempts in several lines.
-func oneLine(msg string) string {
-	line := strings.Join(strings.Fields(msg), " ")
+func oneLine(message string) string {
+	lines := strings.Split(strings.TrimSpace(message), "\n")
+	for i := range lines {
+		lines[i] = strings.TrimSpace(lines[i])
+	}
+	line := strings.Join(lines, " ")
 	if line != "" && !strings.HasPrefix(line, "sqllock: ") {
 		line = "sqllock: " + line
 	}

@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 
-	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 	"github.com/spf13/cobra"
-	_ "modernc.org/sqlite" // the driver "sqlite"
 
 	postgresschema "github.com/sqllock/toolkit/migrations/postgres"
 	sqliteschema "github.com/sqllock/toolkit/migrations/sqlite"
@@ -16,7 +14,6 @@ import (
 
 // schema is the toolkit's tables in one dialect.
 type schema struct {
-	driver  string
 	latest  uint
 	up      func(context.Context, *sql.DB) error
 	down    func(context.Context, *sql.DB) error
@@ -28,13 +25,13 @@ func (t *target) schemas() map[string]schema {
 	in := postgresschema.Schema(t.schema)
 	return map[string]schema{
 		dialectPostgres: {
-			driver: "pgx", latest: postgresschema.Latest, text: postgresschema.SQL,
+			latest: postgresschema.Latest, text: postgresschema.SQL,
 			up:      func(ctx context.Context, db *sql.DB) error { return postgresschema.Up(ctx, db, in) },
 			down:    func(ctx context.Context, db *sql.DB) error { return postgresschema.Down(ctx, db, in) },
 			version: func(ctx context.Context, db *sql.DB) (uint, error) { return postgresschema.Version(ctx, db, in) },
 		},
 		dialectSQLite: {
-			driver: "sqlite", latest: sqliteschema.Latest, text: sqliteschema.SQL,
+			latest: sqliteschema.Latest, text: sqliteschema.SQL,
 			up: sqliteschema.Up, down: sqliteschema.Down, version: sqliteschema.Version,
 		},
 	}
@@ -50,15 +47,18 @@ func (c *cli) migrateCommand() *cobra.Command {
 		},
 	}
 	var yes bool
-	down := c.migration("down", "Remove the tables, and with them every lock", func(ctx context.Context, s schema, db *sql.DB) error {
-		if !yes {
-			return usage(errors.New("migrate down ends every lock without telling its holder, and resets the tokens; add --yes if that is meant"))
-		}
+	down := c.migration("down", "Remove the tables, and with them every lock", false, func(ctx context.Context, s schema, db *sql.DB) error {
 		if err := s.down(ctx, db); err != nil {
 			return err
 		}
 		return c.print("removed\n")
 	})
+	down.PreRunE = func(*cobra.Command, []string) error {
+		if !yes {
+			return usage(errors.New("migrate down ends every lock without telling its holder, and resets the tokens; add --yes if that is meant"))
+		}
+		return nil
+	}
 	down.Flags().BoolVar(&yes, "yes", false, "yes, remove every lock")
 
 	var dialect string
@@ -66,10 +66,11 @@ func (c *cli) migrateCommand() *cobra.Command {
 		Use: "print", Short: "Print the tables as SQL", Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if dialect == "" {
-				var err error
-				if dialect, _, err = c.target.resolve(c.warn); err != nil {
+				db, err := c.target.database(c.warn)
+				if err != nil {
 					return err
 				}
+				dialect = db.dialect
 			}
 			s, ok := c.target.schemas()[dialect]
 			if !ok {
@@ -81,32 +82,31 @@ func (c *cli) migrateCommand() *cobra.Command {
 	text.Flags().StringVar(&dialect, "dialect", "", "postgres or sqlite (default: that of the DSN)")
 
 	cmd.AddCommand(down, text,
-		c.migration("up", "Install the tables, or bring them up to date", func(ctx context.Context, s schema, db *sql.DB) error {
+		c.migration("up", "Install the tables, or bring them up to date", true, func(ctx context.Context, s schema, db *sql.DB) error {
 			if err := s.up(ctx, db); err != nil {
 				return err
 			}
 			return c.status(ctx, s, db)
 		}),
-		c.migration("status", "Show the version of the tables", c.status))
+		c.migration("status", "Show the version of the tables", false, c.status))
 	return cmd
 }
 
-// migration is a subcommand that works on the database.
-func (c *cli) migration(use, short string, do func(context.Context, schema, *sql.DB) error) *cobra.Command {
+// migration is a subcommand that works on the database, which it makes if it is a file and create is true.
+func (c *cli) migration(use, short string, create bool, do func(context.Context, schema, *sql.DB) error) *cobra.Command {
 	return &cobra.Command{
 		Use: use, Short: short, Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			dialect, dsn, err := c.target.resolve(c.warn)
+			target, err := c.target.database(c.warn)
 			if err != nil {
 				return err
 			}
-			s := c.target.schemas()[dialect]
-			db, err := sql.Open(s.driver, dsn)
+			db, err := target.open(create)
 			if err != nil {
-				return usage(err)
+				return err
 			}
 			defer func() { _ = db.Close() }()
-			return do(cmd.Context(), s, db)
+			return do(cmd.Context(), c.target.schemas()[target.dialect], db)
 		},
 	}
 }

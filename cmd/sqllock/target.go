@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/spf13/pflag"
 
 	"github.com/sqllock/toolkit/postgres"
 	"github.com/sqllock/toolkit/sqlite"
@@ -19,114 +19,82 @@ import (
 // dsnVariable holds the DSN. It is taken out of the environment that commands get.
 const dsnVariable = "SQLLOCK_DSN"
 
-// target is the database that the flags name.
+// target is what the flags say about where the locks are.
 type target struct {
-	dsn     string
-	dsnFile string
-	schema  string
-
-	secrets []string // what must not be shown
+	flags     *pflag.FlagSet
+	dsn       string
+	dsnFile   string
+	schema    string
+	namespace string
 }
 
-// The kinds of database, by the scheme of their DSN.
-const (
-	dialectPostgres = "postgres"
-	dialectSQLite   = "sqlite"
-)
+func (t *target) register(flags *pflag.FlagSet) {
+	t.flags = flags
+	flags.StringVar(&t.dsn, "dsn", "", "database: postgres://… or sqlite:PATH (default $"+dsnVariable+", else a SQLite file in the state directory)")
+	flags.StringVar(&t.dsnFile, "dsn-file", "", "file that holds the DSN")
+	flags.StringVar(&t.schema, "schema", "public", "PostgreSQL schema of the toolkit's tables")
+	flags.StringVar(&t.namespace, "namespace", "", "namespace of the lock's name")
+}
 
-// resolve finds the DSN and its dialect: --dsn, then --dsn-file, then the environment, then the default file.
-func (t *target) resolve(warn func(string, ...any)) (dialect, dsn string, err error) {
-	switch {
-	case t.dsn != "" && t.dsnFile != "":
-		return "", "", usage(errors.New("give either --dsn or --dsn-file"))
-	case t.dsn != "":
-		dsn = t.dsn
-	case t.dsnFile != "":
-		b, err := os.ReadFile(t.dsnFile)
+// database finds the database: --dsn or --dsn-file, else the environment, else the default file. Whoever names a database and fails
+// to gets an error and never the default: locks in a file of one's own exclude nobody.
+func (t *target) database(warn func(string, ...any)) (database, error) {
+	if t.flags.Changed("dsn") && t.flags.Changed("dsn-file") {
+		return database{}, usage(errors.New("--dsn and --dsn-file exclude each other"))
+	}
+	dsn, from := t.dsn, "--dsn"
+	if t.flags.Changed("dsn-file") {
+		text, err := os.ReadFile(t.dsnFile)
 		if err != nil {
-			return "", "", usage(err)
+			return database{}, usage(fmt.Errorf("--dsn-file: %w", err))
 		}
-		dsn = strings.TrimSpace(string(b))
-	case os.Getenv(dsnVariable) != "":
-		dsn = os.Getenv(dsnVariable)
-	default:
-		dsn, err = defaultFile()
-		return dialectSQLite, dsn, err
-	}
-	scheme, rest, ok := strings.Cut(dsn, ":")
-	if !ok {
-		return "", "", usage(errors.New("the DSN has no scheme; it begins with postgres:// or sqlite:"))
-	}
-	switch scheme {
-	case "postgres", "postgresql":
-		return dialectPostgres, dsn, t.keepSecret(dsn, warn)
-	case "sqlite":
-		path := strings.TrimPrefix(rest, "//")
-		if path == "" {
-			return "", "", usage(errors.New("the DSN sqlite: needs the path of a file"))
+		dsn, from = strings.TrimSpace(string(text)), "the file of --dsn-file"
+	} else if !t.flags.Changed("dsn") {
+		inherited, ok := os.LookupEnv(dsnVariable)
+		if !ok {
+			return defaultFile()
 		}
-		return dialectSQLite, path, nil
-	default:
-		return "", "", usage(fmt.Errorf("a DSN beginning with %.20q is not known; it begins with postgres:// or sqlite:", scheme+":"))
+		dsn, from = inherited, "$"+dsnVariable
 	}
-}
-
-// keepSecret notes the password in a URL. What cannot be read as a URL is not repeated in the error: it may hold one.
-func (t *target) keepSecret(dsn string, warn func(string, ...any)) error {
-	u, err := url.Parse(dsn)
-	if err != nil {
-		return usage(errors.New("the DSN is not a valid URL; special characters in the password must be percent-encoded"))
+	if dsn == "" {
+		return database{}, usage(fmt.Errorf("%s is empty", from))
 	}
-	password, ok := u.User.Password()
-	if !ok {
-		password = u.Query().Get("password")
+	db, err := parseDSN(dsn)
+	if err == nil && db.secret && t.flags.Changed("dsn") {
+		warn("a password in --dsn can be seen by everybody with ps; use $%s, --dsn-file or ~/.pgpass", dsnVariable)
 	}
-	if password == "" {
-		return nil
+	if err == nil && db.file != "" {
+		if _, err := os.Stat(filepath.Dir(db.file)); err != nil { // SQLite's own message is no help
+			return database{}, fmt.Errorf("the directory of the SQLite file: %w", err)
+		}
 	}
-	t.secrets = append(t.secrets, dsn, password, url.QueryEscape(password), url.PathEscape(password))
-	if t.dsn != "" {
-		warn("the password in --dsn can be seen by everybody with ps; use $%s, --dsn-file or ~/.pgpass", dsnVariable)
-	}
-	return nil
-}
-
-// redact blots out what must not be shown.
-func (t *target) redact(s string) string {
-	for _, secret := range t.secrets {
-		s = strings.ReplaceAll(s, secret, "xxxxx")
-	}
-	return s
+	return db, err
 }
 
 // defaultFile is the database of those who name none. Its directory is made.
-func defaultFile() (string, error) {
+func defaultFile() (database, error) {
 	dir := os.Getenv("XDG_STATE_HOME")
-	if dir == "" {
+	if !filepath.IsAbs(dir) { // such a one must be ignored, says the specification
 		home, err := os.UserHomeDir()
 		if err != nil {
-			return "", usage(fmt.Errorf("no DSN, and no directory for the default file: %w", err))
+			return database{}, usage(fmt.Errorf("no DSN, and no home directory for the default file: %w", err))
 		}
 		dir = filepath.Join(home, ".local", "state")
 	}
 	dir = filepath.Join(dir, "sqllock")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", fmt.Errorf("directory for the default file: %w", err)
+		return database{}, fmt.Errorf("no DSN, and no directory for the default file: %w", err)
 	}
-	return filepath.Join(dir, "locks.db"), nil
+	return database{dialect: dialectSQLite, file: filepath.Join(dir, "locks.db")}, nil
 }
 
-// backend connects the flags to a backend.
-func (t *target) backend(ctx context.Context, kind, namespace string, warn func(string, ...any)) (sqllock.Backend, func(), error) {
-	dialect, dsn, err := t.resolve(warn)
-	if err != nil {
-		return nil, nil, err
-	}
-	if dialect == dialectSQLite {
+// backend makes the backend of the given kind in the database. It does no I/O.
+func (t *target) backend(ctx context.Context, db database, kind string) (_ sqllock.Backend, disconnect func(), err error) {
+	if db.dialect == dialectSQLite {
 		if kind != "" && kind != "table" {
 			return nil, nil, usage(fmt.Errorf("--backend %s: SQLite has only table", kind))
 		}
-		return sqlite.Table(dsn, sqlite.Namespace(namespace)), func() {}, nil
+		return sqlite.Table(db.file, sqlite.Namespace(t.namespace)), func() {}, nil
 	}
 	switch kind {
 	case "table":
@@ -135,14 +103,9 @@ func (t *target) backend(ctx context.Context, kind, namespace string, warn func(
 	default:
 		return nil, nil, usage(fmt.Errorf("--backend %s: PostgreSQL has only table", kind))
 	}
-	cfg, err := pgxpool.ParseConfig(dsn)
-	if err != nil {
-		return nil, nil, usage(fmt.Errorf("the DSN cannot be used: %w", err))
-	}
-	cfg.MaxConns = 2 // of the pool, which only asks; the locks have connections of their own
-	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	pool, err := pgxpool.NewWithConfig(ctx, db.postgres)
 	if err != nil {
 		return nil, nil, err
 	}
-	return postgres.Table(pool, postgres.Namespace(namespace), postgres.Schema(t.schema)), pool.Close, nil
+	return postgres.Table(pool, postgres.Namespace(t.namespace), postgres.Schema(t.schema)), pool.Close, nil
 }
