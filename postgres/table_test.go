@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"net/url"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -25,15 +24,17 @@ import (
 func TestMain(m *testing.M) { testdb.Main(m) }
 
 // TestTable has waiters poll so rarely that a wake-up that is lost fails the claim.
-func TestTable(t *testing.T) { locktest.Run(t, table("", postgres.Poll(time.Minute))) }
-
-// TestTableBehindAPooler does without everything that a pooler in transaction mode takes away, and in another place.
-func TestTableBehindAPooler(t *testing.T) {
-	locktest.Run(t, table("default_query_exec_mode=exec", postgres.NoListen(), postgres.Namespace("a 'namespace'")))
+func TestTable(t *testing.T) {
+	locktest.Run(t, table(pgx.QueryExecModeCacheStatement, postgres.Poll(time.Minute)))
 }
 
-// table is postgres.Table as the conformance suite sees it. The parameters go into the DSN of its pools.
-func table(params string, opts ...postgres.Option) locktest.Subject {
+// TestTableWithoutSessionState does without everything that a pooler in transaction mode takes away.
+func TestTableWithoutSessionState(t *testing.T) {
+	locktest.Run(t, table(pgx.QueryExecModeExec, postgres.NoListen(), postgres.Namespace("a 'namespace'")))
+}
+
+// table is postgres.Table as the conformance suite sees it.
+func table(mode pgx.QueryExecMode, opts ...postgres.Option) locktest.Subject {
 	return locktest.Subject{
 		Fresh: func(tb testing.TB) string {
 			dsn := testdb.Postgres(tb)
@@ -41,12 +42,12 @@ func table(params string, opts ...postgres.Option) locktest.Subject {
 			return dsn
 		},
 		Backend: func(dsn string) (sqllock.Backend, func(), error) {
-			address, err := url.Parse(dsn)
+			cfg, err := pgxpool.ParseConfig(dsn)
 			if err != nil {
 				return nil, nil, err
 			}
-			address.RawQuery += "&" + params
-			pool, err := pgxpool.New(context.Background(), address.String())
+			cfg.ConnConfig.DefaultQueryExecMode = mode
+			pool, err := pgxpool.NewWithConfig(context.Background(), cfg)
 			if err != nil {
 				return nil, nil, err
 			}

@@ -241,3 +241,24 @@ func (t *TableBackend) withTxClient() *sqllock.Client {
 	t.once.Do(func() { t.client = sqllock.New(t) })
 	return t.client
 }
+
+// WithSQLTx is [TableBackend.WithTx] for database/sql. db must be the database in which the locks are kept.
+func (t *TableBackend) WithSQLTx(ctx context.Context, db *sql.DB, name string, opts *sql.TxOptions, fn func(tx *sql.Tx) error) error {
+	lock, err := t.withTxClient().Acquire(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lock.Release(ctx) }() // as in WithTxOptions
+	tx, err := db.BeginTx(ctx, opts)
+	if err != nil {
+		return t.explain("begin", err)
+	}
+	defer func() { _ = tx.Rollback() }() // does nothing after a commit
+	if err := t.GuardSQL(ctx, tx, lock); err != nil {
+		return err
+	}
+	if err := fn(tx); err != nil {
+		return err
+	}
+	return t.explain("commit", tx.Commit())
+}
