@@ -1,0 +1,112 @@
+package main
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	_ "modernc.org/sqlite" // the driver "sqlite"
+)
+
+// The kinds of database, by the scheme of their DSN.
+const (
+	dialectPostgres = "postgres"
+	dialectSQLite   = "sqlite"
+)
+
+// database is what a DSN names.
+type database struct {
+	dialect  string
+	postgres *pgxpool.Config
+	file     string // of SQLite
+	secret   bool   // the DSN has a password in it
+}
+
+// parseDSN never repeats the DSN in its errors: whatever is wrong with it, it may hold a password.
+func parseDSN(dsn string) (database, error) {
+	scheme, rest, _ := strings.Cut(dsn, ":")
+	switch {
+	case scheme == "sqlite":
+		return parseSQLite(rest)
+	case (scheme == "postgres" || scheme == "postgresql") && strings.HasPrefix(rest, "//"):
+		return parsePostgres(dsn)
+	}
+	return database{}, usage(errors.New("the DSN needs postgres:// or sqlite: at its beginning"))
+}
+
+// parseSQLite takes the path as it is: nothing in it is an escape or a parameter. To the system, ///path is /path.
+func parseSQLite(path string) (database, error) {
+	if strings.HasPrefix(path, "//") && !strings.HasPrefix(path, "///") {
+		return database{}, usage(errors.New("a DSN sqlite://HOST/… names a host; write sqlite:PATH or sqlite:///PATH"))
+	}
+	switch {
+	case path == "":
+		return database{}, usage(errors.New("the DSN sqlite: needs the path of a file"))
+	case path == ":memory:":
+		return database{}, usage(errors.New("the DSN sqlite::memory: names no file that another process could see"))
+	case strings.IndexByte(path, 0) >= 0:
+		return database{}, usage(errors.New("the path of the DSN contains U+0000"))
+	}
+	return database{dialect: dialectSQLite, file: path}, nil
+}
+
+// connectTimeout is for those who set no connect_timeout: an address that swallows packets would be waited for for minutes.
+const connectTimeout = 10 * time.Second
+
+// parsePostgres takes the password out before pgx sees the URL, so that no error can show it.
+func parsePostgres(dsn string) (database, error) {
+	malformed := usage(errors.New("the DSN is not a valid URL; in a password, @ : / ? # % and spaces must be percent-encoded"))
+	u, err := url.Parse(dsn)
+	if err != nil {
+		return database{}, malformed
+	}
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return database{}, malformed
+	}
+	// A URL that parses may still have been torn apart at a character of its password.
+	_, rest, _ := strings.Cut(dsn, "://")
+	if host := strings.IndexAny(rest, "/?#"); host >= 0 && strings.ContainsAny(rest[host:], "@#") {
+		return database{}, malformed
+	}
+
+	password, _ := u.User.Password()
+	if query.Has("password") {
+		password = query.Get("password")
+		query.Del("password")
+	}
+	if u.User != nil {
+		u.User = url.User(u.User.Username())
+	}
+	u.RawQuery = query.Encode()
+	cfg, err := pgxpool.ParseConfig(u.String())
+	if err != nil {
+		return database{}, usage(fmt.Errorf("the DSN cannot be used: %w", err))
+	}
+	if password != "" {
+		cfg.ConnConfig.Password = password
+	}
+	if cfg.ConnConfig.ConnectTimeout == 0 {
+		cfg.ConnConfig.ConnectTimeout = connectTimeout
+	}
+	cfg.MaxConns = 2 // the pool only asks; locks have connections of their own
+	return database{dialect: dialectPostgres, postgres: cfg, secret: password != "" || query.Has("sslpassword")}, nil
+}
+
+// open opens the database for database/sql. A SQLite file that does not exist is made only if create says so.
+func (d database) open(create bool) (*sql.DB, error) {
+	if d.dialect == dialectPostgres {
+		return stdlib.OpenDB(*d.postgres.ConnConfig), nil
+	}
+	if _, err := os.Stat(d.file); err != nil && !create {
+		return nil, err
+	}
+	// A URL, because in a plain name a ? would begin the driver's parameters.
+	return sql.Open("sqlite", "file:"+(&url.URL{Path: d.file}).EscapedPath())
+}

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sqllock/toolkit/cmd/sqllock/internal/child"
+	"github.com/sqllock/toolkit/sqllock"
+)
+
+// errLost ends the program after its command was ended because of the lock. What happened has been told when it happened.
+var errLost = &exitError{code: exitLost}
+
+// supervise runs the command while the lock is held. Its error is errLost if the command was ended for want of the lock.
+func (e *execution) supervise(lock *sqllock.Lock, command []string, signals <-chan os.Signal) error {
+	running, err := child.Start(child.Command{
+		Args: command, Env: environment(lock, e.owner),
+		Stdin: e.stdin, Stdout: e.stdout, Stderr: e.stderr,
+		Resume: func() bool { return lock.Err() == nil },
+	})
+	var start *child.StartError
+	switch {
+	case errors.As(err, &start):
+		return &exitError{start.Code, fmt.Errorf("cannot start %q: %w", start.Program, start.Err)}
+	case err != nil:
+		return &exitError{exitSystem, err}
+	}
+	lost := e.watch(lock, running, signals)
+	code, err := running.Wait()
+	switch {
+	case lost:
+		return errLost
+	case err != nil:
+		return &exitError{exitSystem, err}
+	case code != 0:
+		return &exitError{code: code}
+	}
+	return nil
+}
+
+// glance is how often the clock is looked at: timers stand still while the machine is suspended, leases do not.
+const glance = time.Second
+
+// watch forwards signals until the command has ended. It has the command ended if the lock was lost, or could be before the command
+// could have been killed, and returns true then.
+func (e *execution) watch(lock *sqllock.Lock, running *child.Child, signals <-chan os.Signal) (lost bool) {
+	// The command gets its grace as long as the lease lasts, and not a moment longer.
+	end := func(why error) {
+		if !lost {
+			lost = true
+			e.warn("%v; ending the command", why)
+		}
+		running.Terminate(max(min(e.killAfter, time.Until(lock.Deadline())), 0))
+	}
+	alarm := time.NewTimer(0)
+	defer alarm.Stop()
+	ended := lock.Done()
+	for {
+		select {
+		case <-running.Done():
+			return lost
+		case sig := <-signals:
+			running.Signal(sig)
+		case <-ended:
+			ended = nil
+			end(lock.Err())
+		case <-alarm.C:
+			if left := time.Until(lock.Deadline()) - e.killAfter; left > 0 {
+				alarm.Reset(min(left, glance))
+			} else {
+				end(fmt.Errorf("the lease on %q could not be renewed in time", lock.Name()))
+			}
+		}
+	}
+}
+
+// environment is ours, without our credentials and with what the command may want to know.
+func environment(lock *sqllock.Lock, owner string) []string {
+	set := [][2]string{
+		{"SQLLOCK_NAME", lock.Name()},
+		{"SQLLOCK_TOKEN", strconv.FormatInt(lock.Token(), 10)},
+		{"SQLLOCK_OWNER", owner},
+	}
+	env := slices.DeleteFunc(os.Environ(), func(variable string) bool {
+		name, _, _ := strings.Cut(variable, "=")
+		return name == dsnVariable || slices.ContainsFunc(set, func(s [2]string) bool { return s[0] == name })
+	})
+	for _, s := range set {
+		env = append(env, s[0]+"="+s[1])
+	}
+	return env
+}
