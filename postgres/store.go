@@ -195,11 +195,11 @@ func (s *store) Seed(ctx context.Context, names []string) error {
 	return s.transact(ctx, "seed", s.work, one("seed", s.opts.namespace, names))
 }
 
-func (s *store) Enlist(ctx context.Context, id lease.SessionID, wants []lease.Want) (waiters []int64, err error) {
+func (s *store) Enlist(ctx context.Context, id lease.SessionID, epoch int64, wants []lease.Want) (waiters []int64, err error) {
 	a := arrays(wants)
 	err = s.transact(ctx, "enlist", s.work, func() []statement {
 		waiters = nil
-		return []statement{{"enlist", []any{s.opts.namespace, a.names, id, a.modes, a.permits}, func(r pgx.Rows) error {
+		return []statement{{"enlist", []any{s.opts.namespace, a.names, id, epoch, a.modes, a.permits}, func(r pgx.Rows) error {
 			var waiter int64
 			err := r.Scan(&waiter, nil)
 			waiters = append(waiters, waiter)
@@ -230,14 +230,25 @@ const patience = "50ms"
 
 func (s *store) Acquire(ctx context.Context, b lease.Batch) ([]lease.Outcome, error) {
 	outcomes, expired, err := s.acquire(ctx, b, false)
-	if err == nil && expired {
-		outcomes, _, err = s.acquire(ctx, b, true)
+	if err != nil || len(expired) == 0 {
+		return outcomes, err
+	}
+	// Only those: what has been granted would be found held the second time.
+	again := b
+	again.Wants = make([]lease.Want, len(expired))
+	for i, n := range expired {
+		again.Wants[i] = b.Wants[n]
+	}
+	evicted, _, err := s.acquire(ctx, again, true)
+	for i, o := range evicted {
+		outcomes[expired[i]] = o
 	}
 	return outcomes, err
 }
 
-// acquire makes one attempt. Dead holders are evicted only if it is known that there are any: it costs two more statements.
-func (s *store) acquire(ctx context.Context, b lease.Batch, evict bool) (outcomes []lease.Outcome, expired bool, err error) {
+// acquire makes one attempt, and tells which wants have dead holders in their way. Those are evicted only if it is known that there
+// are any: it costs two more statements.
+func (s *store) acquire(ctx context.Context, b lease.Batch, evict bool) (outcomes []lease.Outcome, expired []int64, err error) {
 	a := arrays(b.Wants)
 	lock := statement{"lock", []any{s.opts.namespace, a.names, b.Session, b.Epoch}, nil}
 	var tx []statement
@@ -257,19 +268,21 @@ func (s *store) acquire(ctx context.Context, b lease.Batch, evict bool) (outcome
 			return err
 		}
 		stale = stale || verdict == "stale"
-		expired = expired || verdict == "expired"
+		if verdict == "expired" {
+			expired = append(expired, n-1)
+		}
 		outcomes[n-1] = o
 		return nil
 	}}
 	err = s.transact(ctx, "acquire", s.work, func() []statement {
-		stale, expired = false, false
+		stale, expired = false, nil
 		return append(tx, grant)
 	})
 	switch {
 	case b.Patient && sqlState(err) == lockNotAvailable:
-		return busy(len(b.Wants)), false, nil
+		return busy(len(b.Wants)), nil, nil
 	case err == nil && stale:
-		return nil, false, lease.ErrStale
+		return nil, nil, lease.ErrStale
 	}
 	return outcomes, expired, err
 }
@@ -306,9 +319,13 @@ var fates = map[string]lease.Freed{"missing": lease.Missing, "guarded": lease.Gu
 
 func (s *store) Release(ctx context.Context, refs []lease.Ref) (freed []lease.Freed, err error) {
 	resources, tokens := columns(refs)
+	durable := "off"
+	if s.opts.noListen {
+		durable = "on"
+	}
 	err = s.transact(ctx, "release", s.work, func() []statement {
 		freed = make([]lease.Freed, len(refs))
-		return []statement{{"release", []any{resources, tokens}, func(r pgx.Rows) error {
+		return []statement{{"release", []any{resources, tokens, durable}, func(r pgx.Rows) error {
 			var n int64 // counts from 1
 			var what string
 			if err := r.Scan(&n, &what, nil); err != nil {

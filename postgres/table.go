@@ -102,15 +102,25 @@ func (t *TableBackend) Purge(ctx context.Context, unused time.Duration) (int64, 
 	const limit = 1000
 	var total int64
 	for {
-		var n int64
+		var locked, purged int64
 		err := pgx.BeginTxFunc(ctx, t.pool, readCommitted, func(tx pgx.Tx) error {
 			if _, err := tx.Exec(ctx, t.sql["purge_floor"]); err != nil {
 				return err
 			}
-			return tx.QueryRow(ctx, t.sql["purge"], unused.Microseconds(), limit).Scan(&n)
+			if err := tx.QueryRow(ctx, t.sql["purge_lock"], unused.Microseconds(), limit).Scan(nil, &locked); err != nil {
+				return err
+			}
+			for _, evict := range []string{"evict_sessions", "evict_holders"} {
+				if _, err := tx.Exec(ctx, t.sql[evict]); err != nil {
+					return err
+				}
+			}
+			return tx.QueryRow(ctx, t.sql["purge"]).Scan(&purged)
 		})
-		total += n
-		if err != nil || n < limit {
+		if err == nil {
+			total += purged
+		}
+		if err != nil || locked < limit || purged == 0 {
 			return total, t.explain("purge", err)
 		}
 	}
@@ -124,8 +134,13 @@ func (s *store) Verify(ctx context.Context, id lease.SessionID, ref lease.Ref) (
 }
 
 func (s *store) Publish(ctx context.Context, ref lease.Ref, value map[string]string) (bool, error) {
-	tag, err := s.pool.Exec(ctx, s.sql["publish"], ref.Resource, ref.Token, lease.EncodeMetadata(value))
-	return tag.RowsAffected() > 0, s.explain("publish", err)
+	var published int64
+	err := pgx.BeginTxFunc(ctx, s.pool, readCommitted, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, s.sql["publish"], ref.Resource, ref.Token, lease.EncodeMetadata(value))
+		published = tag.RowsAffected()
+		return err
+	})
+	return published > 0, s.explain("publish", err)
 }
 
 func (s *store) Leader(ctx context.Context, name string) (sqllock.Leader, error) {

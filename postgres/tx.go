@@ -175,8 +175,10 @@ func (t *TableBackend) lockResource(ctx context.Context, tx transaction, name, l
 		seeding, cancel := context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
 		seed := t.seeder.use(seeding, func(pg *pgx.Conn) error {
-			_, err := pg.Exec(seeding, t.sql["seed"], t.opts.namespace, []string{name})
-			return err
+			return pgx.BeginTxFunc(seeding, pg, readCommitted, func(tx pgx.Tx) error {
+				_, err := tx.Exec(seeding, t.sql["seed"], t.opts.namespace, []string{name})
+				return err
+			})
 		})
 		if seed != nil {
 			return false, t.explain("seed", seed)
@@ -220,7 +222,8 @@ func (t *TableBackend) WithTx(ctx context.Context, name string, fn func(tx pgx.T
 	return t.WithTxOptions(ctx, name, pgx.TxOptions{}, fn)
 }
 
-// WithTxOptions is [TableBackend.WithTx] with options for the transaction.
+// WithTxOptions is [TableBackend.WithTx] with options for the transaction. It cannot be read-only, whatever the role's default: its guard
+// locks a row.
 func (t *TableBackend) WithTxOptions(ctx context.Context, name string, opts pgx.TxOptions, fn func(tx pgx.Tx) error) error {
 	lock, err := t.withTxClient().Acquire(ctx, name)
 	if err != nil {
@@ -228,6 +231,9 @@ func (t *TableBackend) WithTxOptions(ctx context.Context, name string, opts pgx.
 	}
 	// The transaction was guarded: what happens to the lease after its commit changes nothing any more.
 	defer func() { _ = lock.Release(ctx) }()
+	if opts.AccessMode == "" {
+		opts.AccessMode = pgx.ReadWrite
+	}
 	return pgx.BeginTxFunc(ctx, t.pool, opts, func(tx pgx.Tx) error {
 		if err := t.Guard(ctx, tx, lock); err != nil {
 			return err

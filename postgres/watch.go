@@ -130,6 +130,9 @@ func (w *watch) listen(ctx context.Context, events lease.Events) error {
 // subscribe listens to the channels of ids and to no others, and then asks for what was pushed before.
 func (w *watch) subscribe(ctx context.Context, pg *pgx.Conn, ids []lease.SessionID, events lease.Events) error {
 	if w.listening != pg {
+		if w.listening != nil {
+			events.Interrupted()
+		}
 		w.listening, w.channels = pg, make(map[lease.SessionID]bool)
 	}
 	wanted := make(map[lease.SessionID]bool, len(ids))

@@ -4,13 +4,14 @@
 # No installed server is started. Arguments choose packages.
 set -eu
 
-[ $# -gt 0 ] || set -- postgresql
+[ $# -gt 0 ] || set -- postgresql pgbouncer
 
 # present PACKAGE tells whether the programs of a package are there, wherever they
 # come from. A package is added by a line here and one in the defaults above.
 present() {
 	case $1 in
 	postgresql) [ -n "${SQLLOCK_TEST_POSTGRES:-}" ] || command -v initdb || ls /usr/lib/postgresql/*/bin/initdb ;;
+	pgbouncer) command -v pgbouncer || ls /usr/sbin/pgbouncer ;;
 	npm) command -v npm ;;
 	*) return 1 ;;
 	esac >/dev/null 2>&1

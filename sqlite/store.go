@@ -176,7 +176,7 @@ func (s *store) Seed(ctx context.Context, names []string) error {
 	})
 }
 
-func (s *store) Enlist(ctx context.Context, id lease.SessionID, wants []lease.Want) (waiters []int64, err error) {
+func (s *store) Enlist(ctx context.Context, id lease.SessionID, _ int64, wants []lease.Want) (waiters []int64, err error) {
 	err = s.relaxedly(ctx, "enlist", func(t tx) error {
 		waiters = make([]int64, len(wants))
 		for i, w := range wants {

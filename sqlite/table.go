@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -55,10 +56,7 @@ func (t *TableBackend) Open(cfg sqllock.SessionConfig) (sqllock.Session, error) 
 
 // Close closes what [TableBackend.WithTx] and [TableBackend.Purge] have opened. A backend that is used by Clients only needs no Close.
 func (t *TableBackend) Close(ctx context.Context) error {
-	var err error
-	if t.client != nil {
-		err = t.client.Close(ctx)
-	}
+	err := t.withTxClient().Close(ctx)
 	if closeErr := t.file.close(); err == nil {
 		err = closeErr
 	}
@@ -82,6 +80,10 @@ func (t *TableBackend) Purge(ctx context.Context, unused time.Duration) (int64, 
 		err := write(ctx, durable, func(sqlTx *sql.Tx) error {
 			n, floor = 0, 0
 			t := tx{ctx, sqlTx}
+			// The dead hold nothing, but their rows would have nobody purge the name.
+			if err := errors.Join(t.exec("purge_sessions"), t.exec("purge_holders")); err != nil {
+				return err
+			}
 			err := t.each("purge", func(r *sql.Rows) error {
 				var token int64
 				err := r.Scan(&token)

@@ -102,8 +102,7 @@ func (t *TableBackend) lockTx(q tx, name string) error {
 //
 // Waiting is bounded by ctx, and the errors are those of [sqllock.Client.Acquire], of the database and of fn.
 func (t *TableBackend) WithTx(ctx context.Context, name string, fn func(tx *sql.Tx) error) error {
-	t.once.Do(func() { t.client = sqllock.New(t) })
-	lock, err := t.client.Acquire(ctx, name)
+	lock, err := t.withTxClient().Acquire(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -134,4 +133,10 @@ func (t *TableBackend) guarded(ctx context.Context, db *sql.DB, lock *sqllock.Lo
 		return err
 	}
 	return explain(t.file.path, "commit", began.Commit())
+}
+
+// withTxClient is made when it is first needed.
+func (t *TableBackend) withTxClient() *sqllock.Client {
+	t.once.Do(func() { t.client = sqllock.New(t) })
+	return t.client
 }

@@ -201,9 +201,9 @@ func (l *Lock) onEnd(f func(error)) (remove func()) {
 	}
 	h := &hook{f}
 	l.mu.Lock()
-	if l.end != nil {
+	if end := l.end; end != nil {
 		l.mu.Unlock()
-		f(l.end)
+		f(end)
 		return func() {}
 	}
 	l.hooks = append(l.hooks, h)

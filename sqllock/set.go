@@ -245,7 +245,9 @@ func (a *assembly) attempt(ctx context.Context) error {
 		}
 	}
 	if len(beyond) > 0 {
-		a.client.session.Release(context.WithoutCancel(ctx), beyond, make([]error, len(beyond)))
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
+		defer cancel()
+		a.client.session.Release(ctx, beyond, make([]error, len(beyond)))
 	}
 	return refusal
 }

@@ -37,9 +37,11 @@ type Engine struct {
 	stopped  chan struct{} // closed when the worker stops
 	queue    []*attempt
 	releases []*release
+	delayed  map[*release]struct{} // will be among releases later
 	delists  []int64
 	wakes    []int64
 	endings  []obituary
+	collect  bool // a session was opened: time to look for others that have expired
 	closeErr error
 
 	watching context.CancelFunc // stops the watch; nil while there is none
@@ -59,6 +61,7 @@ func New(store Store, cfg sqllock.SessionConfig) *Engine {
 		current:  make(map[time.Duration]*session),
 		sessions: make(map[SessionID]*session),
 		waiters:  make(map[int64]*attempt),
+		delayed:  make(map[*release]struct{}),
 		changed:  make(chan struct{}),
 	}
 	e.sleepers = sleepers{engine: e, set: make(map[*attempt]struct{})}
@@ -263,6 +266,8 @@ func (e *Engine) endLocked(s *session, reason error) []*Hold {
 		lost = append(lost, h)
 	}
 	clear(s.holds)
+	e.unlistLocked(s)
+	e.endReleasesLocked(s, reason)
 	if len(lost) > 0 && !errors.Is(reason, sqllock.ErrClosed) {
 		e.log.Warn("sqllock: session lost", slog.Int64("session", int64(s.id)), slog.Int("locks", len(lost)), slog.Any("reason", reason))
 	}

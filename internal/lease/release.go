@@ -75,7 +75,23 @@ func (e *Engine) retryReleaseLocked(r *release, d time.Duration) {
 		e.releases = append(e.releases, r) // a connection that broke while idle is found out by the first use
 		return
 	}
-	e.later(d, func() { e.releases = append(e.releases, r) })
+	e.delayed[r] = struct{}{}
+	e.later(d, func() {
+		if _, ok := e.delayed[r]; ok {
+			delete(e.delayed, r)
+			e.releases = append(e.releases, r)
+		}
+	})
+}
+
+// endReleasesLocked answers those who wait for a release that was to be repeated: the end of its session does the rest.
+func (e *Engine) endReleasesLocked(s *session, reason error) {
+	for r := range e.delayed {
+		if r.hold.session == s {
+			delete(e.delayed, r)
+			r.finish(r.hold.lost(reason))
+		}
+	}
 }
 
 func (e *Engine) forgetLocked(h *Hold) { delete(h.session.holds, h.ref) }

@@ -31,6 +31,7 @@ type session struct {
 	reconciling bool  // that is being found out
 	unreachable error // why it could not be; nothing is attempted meanwhile
 	dormant     bool  // not renewed, because nothing needs it
+	shaken      bool  // a renewal has failed: the database may have crashed, and undone what need not be durable
 	renewal     sqllock.Timer
 	expiry      sqllock.Timer
 }
@@ -136,13 +137,25 @@ func (s *session) renew() {
 		e.log.Warn("sqllock: renewal failed", slog.Int64("session", int64(s.id)), slog.Duration("left", left), slog.Any("error", err))
 		e.mu.Lock()
 		if s.ended.Load() == nil {
+			s.shaken = true
 			s.renewal.Reset(s.ttl / 12)
 		}
 		e.mu.Unlock()
 	default:
 		if s.extend(sent) {
 			e.Observed(s.id, epoch)
+			s.settle()
 		}
+	}
+}
+
+// settle has a session reconciled whose renewals have begun to succeed again.
+func (s *session) settle() {
+	s.engine.mu.Lock()
+	defer s.engine.mu.Unlock()
+	if s.shaken {
+		s.shaken = false
+		s.engine.doubtLocked(s)
 	}
 }
 

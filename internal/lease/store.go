@@ -37,8 +37,9 @@ type Store interface {
 	// Seed makes the resources that an attempt found missing.
 	Seed(ctx context.Context, names []string) error
 
-	// Enlist adds waiters, and returns their ids in the order of wants. Who enlisted earlier is served earlier.
-	Enlist(ctx context.Context, id SessionID, wants []Want) ([]int64, error)
+	// Enlist adds waiters, and returns their ids in the order of wants: 0 for a name that has no resource yet. Who enlisted earlier is
+	// served earlier. If the session has another epoch it adds none: the attempt that follows will say why.
+	Enlist(ctx context.Context, id SessionID, epoch int64, wants []Want) ([]int64, error)
 
 	// Delist removes waiters and wakes those behind them.
 	Delist(ctx context.Context, waiters []int64) error
@@ -156,6 +157,10 @@ type Events interface {
 
 	// Changed says that something has changed, and no more.
 	Changed()
+
+	// Interrupted says that the connection broke. If that was a crash of the database, what need not be durable is undone: releases
+	// and places in line.
+	Interrupted()
 
 	// Observed tells the epoch of a session as the database has it now.
 	Observed(id SessionID, epoch int64)

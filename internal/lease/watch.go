@@ -51,6 +51,15 @@ func (e *Engine) Changed() {
 	}
 }
 
+// Interrupted implements [Events]: a release that the database has lost would keep its name locked for as long as the session lives.
+func (e *Engine) Interrupted() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, s := range e.sessions {
+		e.doubtLocked(s)
+	}
+}
+
 // Woken implements [Events].
 func (e *Engine) Woken(waiter int64) {
 	e.mu.Lock()

@@ -15,8 +15,9 @@ var errGuarded = errors.New("a transaction that guards the lock is still open; t
 
 // obituary is a session whose rows are to be deleted.
 type obituary struct {
-	id    SessionID
-	until time.Duration // then it has expired, and whoever meets it deletes it
+	id      SessionID
+	until   time.Duration // then it has expired, and whoever meets it deletes it
+	retried bool
 }
 
 // maxBatch bounds one transaction, so that its row locks are short.
@@ -36,6 +37,8 @@ func (e *Engine) work() {
 		endings, delists, wakes := e.endings, e.delists, e.wakes
 		e.endings, e.delists, e.wakes = nil, nil, nil
 		releases := e.takeReleasesLocked()
+		collect := e.collect
+		e.collect = false
 		var doubtful []*session
 		for _, s := range e.sessions {
 			if s.doubtful {
@@ -61,11 +64,14 @@ func (e *Engine) work() {
 			e.attend("wake", func(ctx context.Context) error { return e.store.Wake(ctx, wakes) }, nil)
 		}
 		e.runAttempts()
+		if collect {
+			e.attend("collecting expired sessions", e.store.Collect, nil)
+		}
 	}
 }
 
 func (e *Engine) pendingLocked() bool {
-	if len(e.endings)+len(e.delists)+len(e.wakes)+len(e.releases)+len(e.queue) > 0 {
+	if e.collect || len(e.endings)+len(e.delists)+len(e.wakes)+len(e.releases)+len(e.queue) > 0 {
 		return true
 	}
 	for _, s := range e.sessions {
@@ -110,11 +116,13 @@ func (e *Engine) runEnding(o obituary) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.closed {
+	switch {
+	case !o.retried: // a connection that broke while idle is found out by the first use
+		o.retried = true
+		e.endings = append(e.endings, o)
+	case e.closed:
 		e.closeErr = fmt.Errorf("a session could not be ended; it expires by itself: %w", err)
-		return
-	}
-	if e.clock.Now() < o.until {
+	case e.clock.Now() < o.until:
 		e.later(e.jitter(time.Second), func() { e.endings = append(e.endings, o) })
 	}
 }
@@ -162,7 +170,13 @@ func (e *Engine) reconcile(s *session) {
 			lost = append(lost, h)
 		}
 	}
-	// The waiters' rows are gone: those who sleep by them enlist again.
+	e.unlistLocked(s)
+	e.mu.Unlock()
+	tell(lost, sqllock.ErrForced)
+}
+
+// unlistLocked has those who wait by a session enlist again, since their rows are gone: nothing would be pushed to them any more.
+func (e *Engine) unlistLocked(s *session) {
 	for id, a := range e.waiters {
 		if a.session == s {
 			delete(e.waiters, id)
@@ -170,8 +184,6 @@ func (e *Engine) reconcile(s *session) {
 			e.wakeLocked(a)
 		}
 	}
-	e.mu.Unlock()
-	tell(lost, sqllock.ErrForced)
 }
 
 // runAttempts sends what is queued, one transaction for each session.
@@ -245,19 +257,23 @@ func (e *Engine) runBatch(batch []*attempt) {
 		e.fail(batch, err)
 		return
 	}
+	var seedErr error
 	if missing := unseeded(b.Wants, outcomes); len(missing) > 0 {
 		ctx, cancel := e.call()
-		err := e.store.Seed(ctx, missing)
+		seedErr = e.store.Seed(ctx, missing)
 		cancel()
-		if err != nil {
-			e.log.Warn("sqllock: seeding failed", slog.Any("error", err))
-		}
 	}
+	var failed []*attempt
 	e.mu.Lock()
-	defer e.mu.Unlock()
 	for i, a := range batch {
+		if outcomes[i].Verdict == Unseeded && seedErr != nil {
+			failed = append(failed, a)
+			continue
+		}
 		e.answerLocked(s, a, outcomes[i])
 	}
+	e.mu.Unlock()
+	e.fail(failed, seedErr)
 }
 
 func unseeded(wants []Want, outcomes []Outcome) []string {
@@ -286,6 +302,7 @@ func (e *Engine) ensureSession(batch []*attempt) (*session, error) {
 			return nil, err
 		}
 		e.mu.Lock()
+		e.adoptLocked(opened)
 		s = opened
 	}
 	defer e.mu.Unlock()
@@ -316,17 +333,20 @@ func (e *Engine) openSession(ttl time.Duration) (*session, error) {
 		return nil, err
 	}
 	s.deadline.Store(int64(sent + ttl - margin(ttl)))
-	e.mu.Lock()
-	e.current[ttl] = s
+	return s, nil
+}
+
+// adoptLocked takes in a session that has been opened. Whoever needs it says so before the lock is given up: if opening took long,
+// its first renewal is due at once, and lets a session sleep that nobody needs.
+func (e *Engine) adoptLocked(s *session) {
+	e.current[s.ttl] = s
 	e.sessions[s.id] = s
 	s.armLocked()
 	e.watchLocked()
+	e.collect = true
 	if e.closed { // meanwhile, and nobody else will end it
 		e.endLocked(s, sqllock.ErrClosed)
 	}
-	e.mu.Unlock()
-	e.attend("collecting expired sessions", e.store.Collect, nil)
-	return s, nil
 }
 
 // enlist gives a place in the database's line to those who wait and have none. It is committed before they try, so that a release
@@ -340,12 +360,13 @@ func (e *Engine) enlist(s *session, batch []*attempt) error {
 			fresh, wants = append(fresh, a), append(wants, a.want)
 		}
 	}
+	epoch := s.epoch
 	e.mu.Unlock()
 	if len(fresh) == 0 {
 		return nil
 	}
 	ctx, cancel := e.call()
-	ids, err := e.store.Enlist(ctx, s.id, wants)
+	ids, err := e.store.Enlist(ctx, s.id, epoch, wants)
 	cancel()
 	if err != nil {
 		e.doubt(s) // rows that we do not know would stand in everybody's way
@@ -354,8 +375,9 @@ func (e *Engine) enlist(s *session, batch []*attempt) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for i, a := range fresh {
-		a.waiter = ids[i]
-		e.waiters[a.waiter] = a
+		if a.waiter = ids[i]; a.waiter != 0 {
+			e.waiters[a.waiter] = a
+		}
 	}
 	return nil
 }
@@ -369,6 +391,11 @@ func (e *Engine) answerLocked(s *session, a *attempt, o Outcome) {
 		return
 	case Unseeded:
 		a.last = nil
+		if a.waiter != 0 { // the name was purged just before it enlisted: it stands in the line of nothing
+			e.delists = append(e.delists, a.waiter)
+			delete(e.waiters, a.waiter)
+			a.waiter = 0
+		}
 	case Busy:
 		a.last = &sqllock.HeldError{Name: a.want.Name, Detail: "a transaction"}
 	case Held:
@@ -386,7 +413,7 @@ func (e *Engine) answerLocked(s *session, a *attempt, o Outcome) {
 		e.sleepers.add(a, e.jitter(min(2*time.Millisecond<<min(a.busy-1, 6), e.store.Poll())))
 	case !a.wait:
 		e.settleLocked(a, a.refusal(nil))
-	case a.woken:
+	case a.woken || a.waiter == 0 || s.ended.Load() != nil: // nothing would be pushed to one that is not in line
 		a.busy = 0
 		e.requeueLocked(a)
 	default:

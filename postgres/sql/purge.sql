@@ -1,14 +1,11 @@
--- Removes some names that nobody has used for a while. A name that was granted since this statement's snapshot has a later used_at, which
--- the row lock re-checks.
--- $1 unused for so many microseconds, $2 limit
-WITH idle AS (
-    SELECT id FROM public.sqllock_resources r
-     WHERE used_at < clock_timestamp() - $1::bigint * interval '1 microsecond'
+-- Removes those of the locked names that are free, now that nobody can be granted them and the dead have been evicted.
+WITH purged AS (
+    DELETE FROM public.sqllock_resources r
+     WHERE id = ANY (string_to_array(current_setting('sqllock.locked'), ',')::bigint[])
        AND NOT EXISTS (SELECT FROM public.sqllock_holders h WHERE h.resource = r.id)
-       AND NOT EXISTS (SELECT FROM public.sqllock_waiters q WHERE q.resource = r.id)
-     ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED
-), purged AS (
-    DELETE FROM public.sqllock_resources r USING idle WHERE r.id = idle.id RETURNING r.token
+       AND NOT EXISTS (SELECT FROM public.sqllock_waiters q JOIN public.sqllock_sessions t ON t.id = q.session
+                        WHERE q.resource = r.id AND t.expires_at > clock_timestamp())
+    RETURNING token
 ), raised AS (
     UPDATE public.sqllock_meta SET token_floor = greatest(token_floor, (SELECT max(token) FROM purged))
      WHERE EXISTS (SELECT FROM purged)

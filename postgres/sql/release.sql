@@ -1,6 +1,7 @@
 -- Gives up holders. One that is to be kept loses its session instead, one that a guarded transaction has locked is left for later.
--- A release that a crash of the server undoes is found out by the session's next reconciliation: it need not wait for the disk.
--- $1 resources, $2 tokens
+-- A release that a crash of the server undoes is found out by reconciling when the connection that listens breaks: it need not wait for the
+-- disk. Where nothing listens it does, because a pooler hides the crash.
+-- $1 resources, $2 tokens, $3 synchronous_commit
 WITH want AS (
     SELECT * FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS w (resource, token, n)
 ), mine AS (
@@ -13,9 +14,9 @@ WITH want AS (
     DELETE FROM public.sqllock_holders h USING mine
      WHERE h.resource = mine.resource AND h.token = mine.token AND NOT mine.keep
 )
-SELECT n, 'released', set_config('synchronous_commit', 'off', true) FROM mine
+SELECT n, 'released', set_config('synchronous_commit', $3, true) FROM mine
 UNION ALL
 SELECT n, CASE WHEN EXISTS (SELECT FROM public.sqllock_holders h WHERE h.resource = want.resource AND h.token = want.token)
                THEN 'guarded' ELSE 'missing' END,
-       set_config('synchronous_commit', 'off', true)
+       set_config('synchronous_commit', $3, true)
   FROM want WHERE n NOT IN (SELECT n FROM mine)

@@ -1,0 +1,105 @@
+package lease
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sqllock/toolkit/sqllock"
+)
+
+// tryAll makes one attempt at each name while the worker is busy, so that all gather in its queue.
+func (p *party) tryAll(names []string) (holds []sqllock.Hold) {
+	s := p.scene
+	s.release(p.acquire("blocker"))
+	slow := newGate()
+	p.store.meets("Acquire", slow.slowRequest)
+	blocker := p.try("blocker")
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	for _, name := range names {
+		all.Go(func() {
+			var results [1]sqllock.Result
+			p.engine.Try(s.Context(), []*sqllock.Request{s.request(name, s.witness())}, results[:])
+			if results[0].Err == nil {
+				mu.Lock()
+				defer mu.Unlock()
+				holds = append(holds, results[0].Hold)
+			}
+		})
+	}
+	s.pass(0)
+	p.store.mu.Lock()
+	p.store.batches = nil
+	p.store.mu.Unlock()
+	slow.pass()
+	all.Wait()
+	s.release(blocker.granted())
+	return holds
+}
+
+func TestManyAttemptsAreFewBatches(t *testing.T) {
+	play(t, func(s *scene) {
+		p := s.party("p")
+		const n = 2*maxBatch + 10
+		require.Len(s, p.tryAll(names(n)), n)
+		sent := p.store.sent()
+		total := 0
+		for _, b := range sent {
+			total += len(b.Wants)
+			assert.LessOrEqual(s, len(b.Wants), maxBatch)
+		}
+		assert.LessOrEqual(s, len(sent), 5)
+		assert.LessOrEqual(s, total, 2*n, "each name is tried once, and once more after it was seeded")
+	})
+}
+
+// A statement cannot grant one row twice.
+func TestNameOccursOnceInABatch(t *testing.T) {
+	play(t, func(s *scene) {
+		p := s.party("p")
+		require.Len(s, p.tryAll([]string{"n", "m", "n", "n", "m"}), 2)
+		for _, b := range p.store.sent() {
+			seen := make(map[string]bool)
+			for _, w := range b.Wants {
+				assert.False(s, seen[w.Name], "%s twice", w.Name)
+				seen[w.Name] = true
+			}
+		}
+	})
+}
+
+func TestEachTTLIsASession(t *testing.T) {
+	play(t, func(s *scene) {
+		p := s.party("p")
+		a, b, c := p.acquire("a"), p.acquire("b", sqllock.TTL(time.Minute)), p.acquire("c")
+		assert.Equal(s, 2, p.store.count("Open"))
+		assert.Len(s, s.table.living(), 2)
+		assert.Equal(s, a.Hold().(*Hold).Session(), c.Hold().(*Hold).Session())
+		short, _ := a.Hold().Deadline()
+		long, _ := b.Hold().Deadline()
+		assert.Equal(s, (time.Minute-ttl)*9/10, long-short)
+
+		p.store.alwaysMeets(fail, "Renew")
+		s.pass(trust)
+		assert.ErrorIs(s, a.Err(), sqllock.ErrExpired)
+		assert.NoError(s, b.Err())
+	})
+}
+
+func TestThereIsAnEndToTTLs(t *testing.T) {
+	play(t, func(s *scene) {
+		p := s.party("p")
+		for i := range maxSessions {
+			p.acquire(names(maxSessions)[i], sqllock.TTL(time.Minute+time.Duration(i)*time.Second))
+		}
+		_, err := p.client.Acquire(s.Context(), "n", sqllock.TTL(time.Hour))
+		require.ErrorIs(s, err, sqllock.ErrInvalid)
+		assert.NotErrorIs(s, err, sqllock.ErrNotAcquired)
+		assert.Equal(s, maxSessions, p.store.count("Open"))
+		s.release(p.acquire("n", sqllock.TTL(time.Minute)))
+	})
+}

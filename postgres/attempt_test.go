@@ -1,0 +1,220 @@
+package postgres_test
+
+import (
+	"context"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sqllock/toolkit/internal/testdb"
+	"github.com/sqllock/toolkit/postgres"
+	"github.com/sqllock/toolkit/sqllock"
+)
+
+// dead makes a holder of name whose process died without a word.
+func dead(t *testing.T, p party, name string) {
+	t.Helper()
+	ctx := t.Context()
+	l, err := p.client.Acquire(ctx, name) // so that the name is there
+	require.NoError(t, err)
+	require.NoError(t, l.Release(ctx))
+	err = pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `INSERT INTO sqllock_sessions (id, owner, opened_at, expires_at)
+			SELECT -id, 'dead', now(), now() - interval '1 second' FROM sqllock_resources WHERE name = $1`, name)
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `WITH r AS (UPDATE sqllock_resources SET token = token + 1 WHERE name = $1 RETURNING id, token)
+			INSERT INTO sqllock_holders (resource, token, mode, permits, session, acquired_at) SELECT id, token, 'x', 0, -id, now() FROM r`, name)
+		return err
+	})
+	require.NoError(t, err)
+}
+
+// TestEvictionKeepsWhatTheSameAttemptGot asks at once for a name that is free and one whose holder is dead, which takes a second
+// transaction. The first name must not be found held by ourselves then: nobody would ever release it.
+func TestEvictionKeepsWhatTheSameAttemptGot(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	dsn := testdb.Postgres(t)
+	migrate(t, dsn)
+	p := join(t, dsn, pgx.QueryExecModeCacheStatement)
+	dead(t, p, "of the dead")
+
+	set, err := p.client.AcquireAll(ctx, []string{"free", "of the dead"}, sqllock.Wait(10*time.Second))
+	require.NoError(t, err)
+	require.NoError(t, set.Release(ctx))
+	locks, err := p.client.Locks(ctx)
+	require.NoError(t, err)
+	assert.Empty(t, locks)
+}
+
+// TestPurgeSparesWhatIsGrantedMeanwhile purges beside grants. The name of a holder must not go: whoever asked for it next would
+// hold it too.
+func TestPurgeSparesWhatIsGrantedMeanwhile(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	dsn := testdb.Postgres(t)
+	migrate(t, dsn)
+	p := join(t, dsn, pgx.QueryExecModeCacheStatement)
+	end := time.Now().Add(3 * time.Second)
+	var all sync.WaitGroup
+	for range 3 {
+		all.Go(func() {
+			for time.Now().Before(end) {
+				_, err := p.table.Purge(ctx, 0)
+				assert.NoError(t, err)
+			}
+		})
+	}
+	for range 4 {
+		all.Go(func() {
+			for time.Now().Before(end) {
+				l, err := p.client.Acquire(ctx, "n")
+				if !assert.NoError(t, err) {
+					return
+				}
+				err = pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error { return p.table.Guard(ctx, tx, l) })
+				if !assert.NoError(t, err) || !assert.NoError(t, l.Release(ctx)) {
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+// TestPurgeRemovesNamesOfTheDead finds a name that only a process that crashed has ever held.
+func TestPurgeRemovesNamesOfTheDead(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	dsn := testdb.Postgres(t)
+	migrate(t, dsn)
+	p := join(t, dsn, pgx.QueryExecModeCacheStatement)
+	dead(t, p, "n")
+	n, err := p.table.Purge(ctx, 0)
+	require.NoError(t, err)
+	assert.EqualValues(t, 1, n)
+	var holders int
+	require.NoError(t, p.pool.QueryRow(ctx, "SELECT count(*) FROM sqllock_holders").Scan(&holders))
+	assert.Zero(t, holders)
+}
+
+// TestLateEnlistingAddsNothing runs the statement of a session that has reconciled since it was sent. A waiter that its process
+// does not know would stand in everybody's way.
+func TestLateEnlistingAddsNothing(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	dsn := testdb.Postgres(t)
+	migrate(t, dsn)
+	p := join(t, dsn, pgx.QueryExecModeCacheStatement)
+	l, err := p.client.Acquire(ctx, "n")
+	require.NoError(t, err)
+	enlist, err := os.ReadFile("sql/enlist.sql")
+	require.NoError(t, err)
+	var session, epoch int64
+	require.NoError(t, p.pool.QueryRow(ctx, "UPDATE sqllock_sessions SET epoch = epoch + 1 RETURNING id, epoch").Scan(&session, &epoch))
+	for sent, want := range map[int64]int{epoch - 1: 0, epoch: 1} {
+		_, err = p.pool.Exec(ctx, string(enlist), "", []string{"n"}, session, sent, []string{"x"}, []int32{0})
+		require.NoError(t, err)
+		var waiters int
+		require.NoError(t, p.pool.QueryRow(ctx, "WITH d AS (DELETE FROM sqllock_waiters RETURNING id) SELECT count(*) FROM d").Scan(&waiters))
+		assert.Equal(t, want, waiters, "sent with epoch %d of %d", sent, epoch)
+	}
+	require.NoError(t, l.Release(ctx))
+}
+
+// TestReleaseUndoneByACrashIsRepeated has the server crash between a release, which does not wait for the disk, and its being
+// written. The session lives on by another lock, and nothing but the broken connection tells it.
+func TestReleaseUndoneByACrashIsRepeated(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	server := testdb.StartPostgres(t, "wal_writer_delay=10s")
+	migrate(t, server.DSN())
+	for name, opts := range map[string][]postgres.Option{"Listening": nil, "Polling": {postgres.NoListen()}} {
+		p := join(t, server.DSN(), pgx.QueryExecModeCacheStatement, append(opts, postgres.Namespace(name))...)
+		kept, err := p.client.Acquire(ctx, "kept")
+		require.NoError(t, err)
+		lost, err := p.client.Acquire(ctx, "lost")
+		require.NoError(t, err)
+		require.NoError(t, lost.Release(ctx))
+		server.Kill()
+		server.Start()
+
+		other := join(t, server.DSN(), pgx.QueryExecModeCacheStatement, postgres.Namespace(name))
+		l, err := other.client.Acquire(ctx, "lost", sqllock.Wait(sqllock.DefaultTTL))
+		require.NoError(t, err, name)
+		require.NoError(t, l.Release(ctx))
+		require.NoError(t, kept.Release(ctx), name)
+	}
+}
+
+// TestRenewalsDoNotWaitForCancelRequests takes the pool of an application that has pgx ask the server to cancel, which is slow and of no use
+// to a connection that only listens.
+func TestRenewalsDoNotWaitForCancelRequests(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	dsn := testdb.Postgres(t)
+	migrate(t, dsn)
+	cfg, err := pgxpool.ParseConfig(dsn)
+	require.NoError(t, err)
+	cfg.ConnConfig.BuildContextWatcherHandler = func(pg *pgconn.PgConn) ctxwatch.Handler {
+		return &pgconn.CancelRequestContextWatcherHandler{Conn: pg, CancelRequestDelay: time.Minute, DeadlineDelay: time.Minute}
+	}
+	p := joinWith(t, cfg)
+	l, err := p.client.Acquire(ctx, "n", sqllock.TTL(time.Second))
+	require.NoError(t, err)
+	select {
+	case <-l.Done():
+		t.Error(l.Err())
+	case <-time.After(3 * time.Second):
+	}
+	require.NoError(t, l.Release(context.WithoutCancel(ctx)))
+}
+
+// TestRoleDefaultsDoNotMatter connects as roles whose defaults would break the statements if they took them as they come.
+func TestRoleDefaultsDoNotMatter(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	dsn := testdb.Postgres(t)
+	migrate(t, dsn)
+	cfg, err := pgxpool.ParseConfig(dsn)
+	require.NoError(t, err)
+	for name, value := range map[string]string{
+		"default_transaction_isolation": "serializable",
+		"default_transaction_read_only": "on",
+		"lock_timeout":                  "1",
+		"synchronous_commit":            "off",
+		"search_path":                   "pg_temp, nowhere",
+	} {
+		cfg.ConnConfig.RuntimeParams[name] = value
+	}
+	p := joinWith(t, cfg)
+	l, err := p.client.Acquire(ctx, "n")
+	require.NoError(t, err)
+	require.NoError(t, l.Publish(ctx, map[string]string{"at": "here"}))
+	require.NoError(t, p.client.ForceRelease(ctx, "n"))
+	require.NoError(t, p.table.WithTx(ctx, "n", func(pgx.Tx) error { return nil }))
+	opts := pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadWrite}
+	require.NoError(t, pgx.BeginTxFunc(ctx, p.pool, opts, func(tx pgx.Tx) error {
+		if err := p.table.LockTx(ctx, tx, "never seen before"); err != nil {
+			return err
+		}
+		var timeout string
+		if err := tx.QueryRow(ctx, "SHOW lock_timeout").Scan(&timeout); err != nil {
+			return err
+		}
+		assert.Equal(t, "1ms", timeout)
+		return nil
+	}))
+	_, err = p.table.Purge(ctx, 0)
+	require.NoError(t, err)
+}
