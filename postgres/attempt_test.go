@@ -78,7 +78,7 @@ func TestPurgeSparesWhatIsGrantedMeanwhile(t *testing.T) {
 	for range 4 {
 		all.Go(func() {
 			for time.Now().Before(end) {
-				l, err := p.client.Acquire(ctx, "n")
+				l, err := p.client.Acquire(ctx, "n", sqllock.Wait(10*time.Second))
 				if !assert.NoError(t, err) {
 					return
 				}

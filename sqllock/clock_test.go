@@ -12,7 +12,9 @@ func TestSystemClockNeverGoesBack(t *testing.T) {
 	var last time.Duration
 	for range 100_000 {
 		now := SystemClock.Now()
-		require.GreaterOrEqual(t, now, last)
+		if now < last {
+			t.Fatalf("%v after %v", now, last)
+		}
 		last = now
 	}
 }
@@ -22,7 +24,7 @@ func TestSystemClockNeverGoesBackBetweenGoroutines(t *testing.T) {
 	ticks := make(chan time.Duration)
 	go func() {
 		defer close(ticks)
-		for range 10_000 {
+		for range 1_000 {
 			ticks <- SystemClock.Now()
 		}
 	}()

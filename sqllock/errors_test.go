@@ -12,7 +12,7 @@ import (
 )
 
 func TestHeldErrorMatchesItsKindAndItsCause(t *testing.T) {
-	var err error = fmt.Errorf("wrapped: %w", &HeldError{Name: "n", Cause: context.DeadlineExceeded})
+	err := fmt.Errorf("wrapped: %w", &HeldError{Name: "n", Cause: context.DeadlineExceeded})
 	assert.ErrorIs(t, err, ErrNotAcquired)
 	assert.ErrorIs(t, err, context.DeadlineExceeded)
 	assert.NotErrorIs(t, err, ErrLost)

@@ -178,7 +178,7 @@ func Example_guard() {
 	defer func() { check(locks.Close(ctx)) }()
 	lock := must(locks.Acquire(ctx, "accounts"))
 
-	db := must(sql.Open("sqlite", path))
+	db := must(sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(5000)"))
 	defer func() { check(db.Close()) }()
 	must(db.ExecContext(ctx, "CREATE TABLE accounts (balance INTEGER)"))
 

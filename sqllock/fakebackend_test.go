@@ -175,7 +175,7 @@ func (b *fakeBackend) Locks(context.Context) ([]LockInfo, error) { return nil, n
 
 func (b *fakeBackend) ForceRelease(context.Context, string) error { return ErrNotConfirmed }
 
-func (b *fakeBackend) Close(context.Context) error {
+func (b *fakeBackend) Close(ctx context.Context) error {
 	b.mu.Lock()
 	b.closed++
 	var ended []*fakeHold
@@ -190,7 +190,7 @@ func (b *fakeBackend) Close(context.Context) error {
 	for _, h := range ended {
 		h.req.Holder.Lost(ErrClosed)
 	}
-	return nil
+	return context.Cause(ctx)
 }
 
 func (h *fakeHold) Token() int64 { return h.token }

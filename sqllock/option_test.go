@@ -69,7 +69,13 @@ func TestLimitsThemselvesAreFine(t *testing.T) {
 	b := newFakeBackend()
 	c := b.client(t)
 	for _, opts := range [][]Option{
-		{TTL(MinTTL)}, {TTL(MaxTTL)}, {Permits(1)}, {Permits(1 << 20)}, {Wait(0)}, {AtLeast(0)}, {AtLeast(366 * 24 * time.Hour)},
+		{TTL(MinTTL)},
+		{TTL(MaxTTL)},
+		{Permits(1)},
+		{Permits(1 << 20)},
+		{Wait(0)},
+		{AtLeast(0)},
+		{AtLeast(366 * 24 * time.Hour)},
 		{Metadata(map[string]string{"k": strings.Repeat("v", MaxMetadata-1)})},
 	} {
 		l, err := c.Acquire(context.Background(), strings.Repeat("x", MaxName), opts...)

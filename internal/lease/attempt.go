@@ -115,11 +115,12 @@ func (e *Engine) settleLocked(a *attempt, err error) {
 	e.finishLocked(a)
 }
 
-// finishLocked takes an attempt out of everything. A waiter's row that the grant has not removed is removed by the worker.
+// finishLocked takes an attempt out of everything. A waiter's row is removed by the grant, by the end of the session, or by the
+// worker.
 func (e *Engine) finishLocked(a *attempt) {
 	if a.waiter != 0 {
 		delete(e.waiters, a.waiter)
-		if a.session.ended.Load() == nil && a.result.Hold == nil {
+		if a.session.ended.Load() == nil && a.result.Hold == nil && !e.closed {
 			e.delists = append(e.delists, a.waiter)
 			e.kickLocked()
 		}

@@ -18,7 +18,9 @@ func TestCloseEndsEverything(t *testing.T) {
 		theirs := other.acquire("theirs")
 		waiter := p.begin(s.Context(), "theirs")
 		inLine := p.begin(s.Context(), "held")
+		p.store.log()
 		require.NoError(s, p.client.Close(s.Context()))
+		assert.Equal(s, []string{"End", "End"}, p.store.log(), "nothing is begun any more")
 
 		require.ErrorIs(s, waiter.refused(), sqllock.ErrClosed)
 		require.ErrorIs(s, inLine.refused(), sqllock.ErrClosed)
@@ -146,8 +148,23 @@ func TestCloseEndsReleasesUnderWay(t *testing.T) {
 		s.table.setGuarded("n", false)
 		require.NoError(s, p.client.Close(s.Context()))
 		start := s.Now()
-		<-released
+		_ = <-released // whatever it is: it comes at once
 		assert.Less(s, s.Now()-start, time.Second)
 		s.free("n")
+	})
+}
+
+// One that sleeps because the database had failed, and stands in no line.
+func TestCloseWakesWhoSleepsAfterAFailure(t *testing.T) {
+	play(t, func(s *scene) {
+		p, holder := s.party("p"), s.party("holder")
+		holder.acquire("n")
+		p.acquire("session")
+		p.store.alwaysMeets(fail, "Acquire")
+		w := p.waits(s.Context(), "n")
+		p.store.log()
+		require.NoError(s, p.client.Close(s.Context()))
+		require.ErrorIs(s, <-w, sqllock.ErrClosed)
+		assert.Equal(s, []string{"End"}, p.store.log(), "nothing is begun any more")
 	})
 }

@@ -162,6 +162,31 @@ func TestFirstFailureOfAWaitIsRepeated(t *testing.T) {
 	})
 }
 
+// Attempts may go on failing where all else succeeds; nobody gains by trying without a pause.
+func TestFailingAttemptsAreSpacedOut(t *testing.T) {
+	play(t, func(s *scene) {
+		p, holder := s.party("p"), s.party("holder")
+		l := holder.acquire("n")
+		p.acquire("session")
+		p.store.alwaysMeets(func(context.Context, func()) error {
+			if p.store.count("Acquire") > 1000 {
+				return errPermanent // ends what would never end in a time that stands still
+			}
+			return errWire
+		}, "Acquire")
+		w := p.waits(s.Context(), "n")
+		before := p.store.count("Acquire")
+		s.pass(time.Minute)
+		require.Empty(s, w)
+		assert.InDelta(s, 80, p.store.count("Acquire")-before, 40)
+		p.store.alwaysMeets(nil, "Acquire")
+		s.pass(time.Second)
+		require.Len(s, s.table.waiters("n"), 1)
+		s.release(l)
+		require.NoError(s, <-w)
+	})
+}
+
 func TestWaitOutlivesAnOutage(t *testing.T) {
 	play(t, func(s *scene) {
 		p, holder := s.party("p"), s.party("holder")

@@ -175,13 +175,16 @@ func (e *Engine) reconcile(s *session) {
 	tell(lost, sqllock.ErrForced)
 }
 
-// unlistLocked has those who wait by a session enlist again, since their rows are gone: nothing would be pushed to them any more.
+// unlistLocked has those who wait by a session enlist again, since their rows are gone: nothing would be pushed to them any more. Those whose
+// last attempt failed sleep on first, else a database that fails attempts and nothing else would be asked without a pause.
 func (e *Engine) unlistLocked(s *session) {
 	for id, a := range e.waiters {
 		if a.session == s {
 			delete(e.waiters, id)
 			a.waiter = 0
-			e.wakeLocked(a)
+			if a.failures == 0 {
+				e.wakeLocked(a)
+			}
 		}
 	}
 }
