@@ -33,8 +33,8 @@ for who in alice bob carol dave; do
 done
 
 say demo "kill -9 alice: nobody can tell the others, but nobody renews the lease either"
+disown "${pid[alice]}" # so that bash prints no obituary of its own
 kill -KILL "${pid[alice]}"
-{ wait "${pid[alice]}" || true; } 2>/dev/null # without bash's own obituary
 
 for who in bob carol dave; do
     wait "${pid[$who]}"
