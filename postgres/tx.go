@@ -248,7 +248,8 @@ func (t *TableBackend) withTxClient() *sqllock.Client {
 	return t.client
 }
 
-// WithSQLTx is [TableBackend.WithTx] for database/sql. db must be the database in which the locks are kept.
+// WithSQLTx is [TableBackend.WithTx] for database/sql. db must be the database in which the locks are kept, and
+// the transaction must not be read-only, by opts or by the role's default: its guard locks a row.
 func (t *TableBackend) WithSQLTx(ctx context.Context, db *sql.DB, name string, opts *sql.TxOptions, fn func(tx *sql.Tx) error) error {
 	lock, err := t.withTxClient().Acquire(ctx, name)
 	if err != nil {

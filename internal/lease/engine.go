@@ -16,7 +16,6 @@ import (
 type Engine struct {
 	store  Store
 	owner  string
-	ttl    time.Duration
 	clock  sqllock.Clock
 	rand   rand.Source
 	log    *slog.Logger
@@ -57,7 +56,7 @@ const callTimeout = 5 * time.Second
 // New makes the engine of one Client. It does no I/O.
 func New(store Store, cfg sqllock.SessionConfig) *Engine {
 	e := &Engine{
-		store: store, owner: cfg.Owner, ttl: cfg.TTL, clock: cfg.Clock, rand: cfg.Rand, log: cfg.Logger,
+		store: store, owner: cfg.Owner, clock: cfg.Clock, rand: cfg.Rand, log: cfg.Logger,
 		current:  make(map[time.Duration]*session),
 		sessions: make(map[SessionID]*session),
 		waiters:  make(map[int64]*attempt),

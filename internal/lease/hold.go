@@ -31,9 +31,6 @@ func (h *Hold) Mode() sqllock.Mode { return h.mode }
 // Session identifies the row whose expiry ends the lease.
 func (h *Hold) Session() SessionID { return h.session.id }
 
-// Engine is the one that granted the lease.
-func (h *Hold) Engine() *Engine { return h.session.engine }
-
 // Token implements [sqllock.Hold].
 func (h *Hold) Token() int64 { return h.ref.Token }
 
