@@ -1,6 +1,7 @@
 package locktest
 
 import (
+	"context"
 	"database/sql"
 	"time"
 
@@ -20,8 +21,7 @@ func stoppedHolderLosesItsLease(a *arena) {
 	p := a.process("stopped", shortTTL)
 	l := p.acquire(request{Name: "n"})
 	p.must(request{Program: "awaitPause", Lock: l.Lock, For: shortTTL})
-	p.stop()
-	stopped := time.Now()
+	stopped := a.stopBetweenWrites(p, other)
 	var next *sqllock.Lock
 	a.eventually(func() (granted bool) { // by somebody who lies in wait, and does not believe when it will be
 		var err error
@@ -44,6 +44,29 @@ func stoppedHolderLosesItsLease(a *arena) {
 	require.NoError(a, next.Verify(a.ctx), "nothing that the former holder does concerns the next")
 	a.release(next)
 	p.acquire(request{Name: "n"}) // with a session of its own that is new
+}
+
+// stopBetweenWrites stops p and returns when. Where the database knows one writer at a time, a process that is stopped while it
+// renews keeps everybody out for as long as it is stopped: that is the database's own lock, and not what is claimed about leases.
+func (a *arena) stopBetweenWrites(p *process, other *party) (stopped time.Time) {
+	a.Helper()
+	a.eventually(func() bool {
+		p.stop()
+		stopped = time.Now()
+		if !a.subject.OneWriter {
+			return true
+		}
+		ctx, cancel := context.WithTimeout(a.ctx, shortTTL/4)
+		defer cancel()
+		l, err := other.TryAcquire(ctx, "somebody writes")
+		if err != nil {
+			p.resume()
+			return false
+		}
+		a.release(l)
+		return true
+	}, "the process is stopped while it does not write")
+	return stopped
 }
 
 // lateClock tells the time, but its timers are late, as those of a process are that was not allowed to run.
