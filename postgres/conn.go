@@ -114,6 +114,11 @@ func (c *conn) close() {
 
 // connect opens a connection as the pool would.
 func connect(ctx context.Context, pool *pgxpool.Pool) (*pgx.Conn, error) {
+	return connectAs(ctx, pool, "sqllock")
+}
+
+// connectAs is connect under the name that administrators see, unless the pool's configuration has one.
+func connectAs(ctx context.Context, pool *pgxpool.Pool, application string) (*pgx.Conn, error) {
 	cfg := pool.Config() // a copy
 	cc := cfg.ConnConfig
 	cc.OnNotification = nil // the application's handler is not for our connection
@@ -122,7 +127,7 @@ func connect(ctx context.Context, pool *pgxpool.Pool) (*pgx.Conn, error) {
 		return &pgconn.DeadlineContextWatcherHandler{Conn: pg.Conn()}
 	}
 	if cc.RuntimeParams["application_name"] == "" {
-		cc.RuntimeParams["application_name"] = "sqllock"
+		cc.RuntimeParams["application_name"] = application
 	}
 	if cfg.BeforeConnect != nil {
 		if err := cfg.BeforeConnect(ctx, cc); err != nil {

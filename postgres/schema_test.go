@@ -3,6 +3,8 @@ package postgres_test
 import (
 	"context"
 	"database/sql"
+	"fmt"
+	"io/fs"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -50,7 +52,36 @@ func TestTablesOfTheFutureAreRefusedUnlessTheyServeUs(t *testing.T) {
 
 	_, err = db.ExecContext(t.Context(), "update sqllock_meta set oldest_reader = 1000")
 	require.NoError(t, err)
-	require.ErrorIs(t, locks.Ping(t.Context()), sqllock.ErrSchema)
+	err = locks.Ping(t.Context())
+	require.ErrorIs(t, err, sqllock.ErrSchema)
+	require.ErrorContains(t, err, fmt.Sprintf("of version 1000 and need a newer build of this program; this one knows version %d", migrations.Latest))
+}
+
+func TestTablesOfVersion1ServeAndAreUpgradedWhileInUse(t *testing.T) {
+	t.Parallel()
+	locks, db := fresh(t)
+	first, err := fs.ReadFile(migrations.Files(), "0001_locks.up.sql")
+	require.NoError(t, err)
+	for _, statements := range []string{
+		string(first),
+		"create table sqllock_schema_version (version bigint not null primary key, dirty boolean not null)",
+		"insert into sqllock_schema_version values (1, false)",
+	} {
+		_, err = db.ExecContext(t.Context(), statements)
+		require.NoError(t, err)
+	}
+	require.NoError(t, locks.Ping(t.Context()))
+	lock, err := locks.TryAcquire(t.Context(), "n")
+	require.NoError(t, err)
+
+	require.NoError(t, migrations.Up(t.Context(), db))
+
+	require.NoError(t, lock.Verify(t.Context()))
+	require.NoError(t, lock.Release(t.Context()))
+	again, err := locks.TryAcquire(t.Context(), "n")
+	require.NoError(t, err)
+	require.Greater(t, again.Token(), lock.Token())
+	require.NoError(t, again.Release(t.Context()))
 }
 
 func TestTablesAreFoundInTheirSchemaAndNotBySearchPath(t *testing.T) {

@@ -39,6 +39,9 @@ func Table(pool *pgxpool.Pool, opts ...Option) *TableBackend {
 		t.opts.err = fmt.Errorf("%w: postgres: Table needs a pool", sqllock.ErrInvalid)
 		return t
 	}
+	if given := t.opts.session.given; given != "" {
+		t.opts.err = fmt.Errorf("%w: postgres: %s is an option of Advisory", sqllock.ErrInvalid, given)
+	}
 	t.sql = load(t.opts.quotedSchema())
 	t.seeder = newConn(pool)
 	return t
@@ -46,7 +49,7 @@ func Table(pool *pgxpool.Pool, opts ...Option) *TableBackend {
 
 // Capabilities implements [sqllock.Backend].
 func (t *TableBackend) Capabilities() sqllock.Capabilities {
-	return sqllock.Capabilities{Shared: true, Permits: true, Leases: true, Tokens: true, Metadata: true, Fair: true}
+	return sqllock.Capabilities{Shared: true, Permits: true, Leases: true, Tokens: true, Metadata: true, Fair: true, MixedPermits: true}
 }
 
 // Key implements [sqllock.Backend]: names are what they are.
@@ -72,7 +75,7 @@ func (t *TableBackend) Close(ctx context.Context) error {
 
 // schemaVersion is the version of the schema that this package was written for, and readsSince the oldest that it can use.
 const (
-	schemaVersion = 1
+	schemaVersion = 2
 	readsSince    = 1
 )
 

@@ -35,6 +35,26 @@ func TestTableWithoutSessionState(t *testing.T) {
 
 // table is postgres.Table as the conformance suite sees it.
 func table(mode pgx.QueryExecMode, opts ...postgres.Option) locktest.Subject {
+	s := subject(mode, func(pool *pgxpool.Pool) backend { return postgres.Table(pool, opts...) })
+	s.CountChanges = countChanges
+	s.Purge = func(ctx context.Context, b sqllock.Backend) error {
+		_, err := b.(*postgres.TableBackend).Purge(ctx, 0)
+		return err
+	}
+	return s
+}
+
+// backend is what Table and Advisory have in common.
+type backend interface {
+	sqllock.Backend
+	Close(ctx context.Context) error
+	GuardSQL(ctx context.Context, tx *sql.Tx, lock *sqllock.Lock) error
+	LockSQLTx(ctx context.Context, tx *sql.Tx, name string) error
+	TryLockSQLTx(ctx context.Context, tx *sql.Tx, name string) error
+	WithTxOptions(ctx context.Context, name string, opts pgx.TxOptions, fn func(tx pgx.Tx) error) error
+}
+
+func subject(mode pgx.QueryExecMode, open func(*pgxpool.Pool) backend) locktest.Subject {
 	return locktest.Subject{
 		Fresh: func(tb testing.TB) string {
 			dsn := testdb.Postgres(tb)
@@ -51,9 +71,9 @@ func table(mode pgx.QueryExecMode, opts ...postgres.Option) locktest.Subject {
 			if err != nil {
 				return nil, nil, err
 			}
-			table := postgres.Table(pool, opts...)
-			return table, func() {
-				_ = table.Close(context.Background())
+			b := open(pool)
+			return b, func() {
+				_ = b.Close(context.Background())
 				pool.Close()
 			}, nil
 		},
@@ -64,24 +84,19 @@ func table(mode pgx.QueryExecMode, opts ...postgres.Option) locktest.Subject {
 			migrate(tb, server.DSN())
 			return server.DSN(), server.Pause, server.Resume
 		},
-		Sever:        sever,
-		CountChanges: countChanges,
-		Purge: func(ctx context.Context, b sqllock.Backend) error {
-			_, err := b.(*postgres.TableBackend).Purge(ctx, 0)
-			return err
-		},
+		Sever: sever,
 		Guard: func(ctx context.Context, b sqllock.Backend, tx *sql.Tx, lock *sqllock.Lock) error {
-			return b.(*postgres.TableBackend).GuardSQL(ctx, tx, lock)
+			return b.(backend).GuardSQL(ctx, tx, lock)
 		},
 		LockTx: func(ctx context.Context, b sqllock.Backend, tx *sql.Tx, name string) error {
-			return b.(*postgres.TableBackend).LockSQLTx(ctx, tx, name)
+			return b.(backend).LockSQLTx(ctx, tx, name)
 		},
 		TryLockTx: func(ctx context.Context, b sqllock.Backend, tx *sql.Tx, name string) error {
-			return b.(*postgres.TableBackend).TryLockSQLTx(ctx, tx, name)
+			return b.(backend).TryLockSQLTx(ctx, tx, name)
 		},
 		WithTx: func(ctx context.Context, b sqllock.Backend, name string, level sql.IsolationLevel, fn func(locktest.Tx) error) error {
 			opts := pgx.TxOptions{IsoLevel: isolation[level]}
-			return b.(*postgres.TableBackend).WithTxOptions(ctx, name, opts, func(tx pgx.Tx) error { return fn(pgxTx{tx}) })
+			return b.(backend).WithTxOptions(ctx, name, opts, func(tx pgx.Tx) error { return fn(pgxTx{tx}) })
 		},
 		WithTxLevels: []sql.IsolationLevel{sql.LevelDefault, sql.LevelReadCommitted, sql.LevelRepeatableRead, sql.LevelSerializable},
 	}

@@ -40,7 +40,7 @@ func Table(path string, opts ...Option) *TableBackend {
 
 // Capabilities implements [sqllock.Backend].
 func (t *TableBackend) Capabilities() sqllock.Capabilities {
-	return sqllock.Capabilities{Shared: true, Permits: true, Leases: true, Tokens: true, Metadata: true, Fair: true}
+	return sqllock.Capabilities{Shared: true, Permits: true, Leases: true, Tokens: true, Metadata: true, Fair: true, MixedPermits: true}
 }
 
 // Key implements [sqllock.Backend]: names are what they are.

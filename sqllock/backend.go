@@ -28,6 +28,9 @@ type Capabilities struct {
 	Tokens   bool // Token is never 0
 	Metadata bool // Metadata is stored with the lock and readable by all
 	Fair     bool // waiters of different processes are served in the order they came
+
+	// MixedPermits says that those who hold and want permits of one name may ask for different numbers: the smallest counts.
+	MixedPermits bool
 }
 
 // SessionConfig is what a [Client] hands to its backend.

@@ -39,6 +39,10 @@ var (
 	// ErrNoLeader says that nobody holds the name whose leader was asked for.
 	ErrNoLeader = errors.New("sqllock: no leader")
 
+	// ErrTooMany says that the server, or a limit that keeps one process from taking all that it has, leaves no room for another
+	// lock. The message names the setting. What is held already is not affected.
+	ErrTooMany = errors.New("sqllock: too many locks")
+
 	// ErrRefused says that the backend saw that locks taken here would not exclude anybody: a pooler, a standby, a
 	// server that ignores advisory locks. The message says what to change.
 	ErrRefused = errors.New("sqllock: locks would not be safe here")

@@ -15,6 +15,8 @@ type LockInfo struct {
 	Waiting  bool              // a waiter, not a holder
 	Token    int64             // holders, where the backend gives tokens
 	Owner    string            // as the process named itself
+	PID      int64             // the server's process or connection, for locks that end with it
+	Client   string            // the address that this comes from, as far as we may see it
 	Metadata map[string]string // holders
 	Since    time.Time         // granted, or waiting since
 	Expires  time.Time         // leases: when the session of this holder ends unless it renews

@@ -14,7 +14,13 @@
 // [Postgres] gives each test an empty database on one server that all tests of
 // the process share; it is started by the first test that asks, and is ready in
 // about a second. A test that has to break its server asks [StartPostgres] for
-// one of its own, and may stop, kill, freeze and restart it.
+// one of its own, and may stop, kill, freeze and restart it, and ask it for a
+// [PostgresServer.Replica], which streams from it and can be promoted.
+//
+// [PgBouncer] puts a pooler in front of a server. [DropIncoming] and [Silencer]
+// make TCP connections go silent, as a network does that loses packets: with no
+// error to either side, and with a server that goes on, which a frozen one does
+// not.
 //
 // # Where the servers come from
 //
@@ -35,7 +41,8 @@
 //
 // StartPostgres accepts nothing but the programs: neither a server that belongs
 // to somebody else nor one inside a container can be killed and frozen at will.
-// Programs are run on Linux only.
+// initdb and postgres are enough, for replicas too; PgBouncer needs pgbouncer.
+// Programs are run, and packets dropped, on Linux only.
 //
 // # How nothing is left behind
 //

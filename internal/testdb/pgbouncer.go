@@ -10,22 +10,23 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
 
-// PgBouncer starts a PgBouncer in transaction mode in front of the server of dsn, a postgres:// URL, and returns the URL of the
-// same database through it. Transactions go round its connections in turn, so that nothing that needs a session works by accident.
-// It ends with tb.
+// PgBouncer starts a PgBouncer in front of the server of dsn, a postgres:// URL, and returns the URL of the same database through
+// it. It ends with tb.
+//
+// It is in transaction mode, and transactions go round its connections in turn, so that nothing that needs a session works by
+// accident. Settings such as "pool_mode=session" or "default_pool_size=1", which has all clients share one connection, come on top
+// of that; of several for the same thing the last counts.
 //
 // It needs the program pgbouncer: without it the test fails, and says how to get it; with -short it is skipped.
-func PgBouncer(tb testing.TB, dsn string) string {
+func PgBouncer(tb testing.TB, dsn string, settings ...string) string {
 	tb.Helper()
 	skipIfShort(tb)
-	program, err := exec.LookPath("pgbouncer")
-	if err != nil {
-		program, err = exec.LookPath("/usr/sbin/pgbouncer") // not on everybody's PATH
-	}
+	program, err := pgBouncerProgram()
 	if err != nil {
 		tb.Fatalf("testdb: this test needs PgBouncer: %v\n"+
 			"scripts/install-servers.sh installs it on Debian; elsewhere put pgbouncer on PATH", err)
@@ -43,7 +44,7 @@ func PgBouncer(tb testing.TB, dsn string) string {
 			tb.Error(err)
 		}
 	})
-	port, err := startPgBouncer(program, dir, server)
+	port, err := startPgBouncer(program, dir, server, settings)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -53,13 +54,21 @@ func PgBouncer(tb testing.TB, dsn string) string {
 	return through.String()
 }
 
-func startPgBouncer(program, dir string, server *url.URL) (port int, err error) {
+func pgBouncerProgram() (string, error) {
+	program, err := exec.LookPath("pgbouncer")
+	if err != nil {
+		program, err = exec.LookPath("/usr/sbin/pgbouncer") // not on everybody's PATH
+	}
+	return program, err
+}
+
+func startPgBouncer(program, dir string, server *url.URL, settings []string) (port int, err error) {
 	const tries = 10
 	for range tries {
 		if port, err = freePort(); err != nil {
 			return 0, err
 		}
-		if err = configurePgBouncer(dir, port, server); err != nil {
+		if err = configurePgBouncer(dir, port, server, settings); err != nil {
 			return 0, err
 		}
 		if err = runPgBouncer(program, dir, port); err == nil {
@@ -69,7 +78,7 @@ func startPgBouncer(program, dir string, server *url.URL) (port int, err error) 
 	return 0, err
 }
 
-func configurePgBouncer(dir string, port int, server *url.URL) error {
+func configurePgBouncer(dir string, port int, server *url.URL, settings []string) error {
 	upstream := server.Port()
 	if upstream == "" {
 		upstream = "5432"
@@ -89,7 +98,8 @@ pool_mode = transaction
 default_pool_size = 20
 max_client_conn = 500
 server_round_robin = 1
-`, server.Hostname(), upstream, port),
+%s
+`, server.Hostname(), upstream, port, strings.Join(settings, "\n")),
 	}
 	for name, content := range files {
 		path := filepath.Join(dir, name)

@@ -31,9 +31,15 @@ func StartPostgres(tb testing.TB, settings ...string) *PostgresServer {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	return newPostgresServer(tb, p)
+}
+
+// newPostgresServer lets a running server end with tb.
+func newPostgresServer(tb testing.TB, p *postmaster) *PostgresServer {
+	tb.Helper()
 	tb.Cleanup(func() {
 		if tb.Failed() {
-			tb.Logf("the end of PostgreSQL's log:\n%s", p.logFrom(0))
+			tb.Logf("the end of the log of PostgreSQL on port %d:\n%s", p.port, p.logFrom(0))
 		}
 		if err := p.remove(); err != nil {
 			tb.Error(err)

@@ -30,6 +30,7 @@ func TestServerOfATestsOwnIsNotTheSharedOne(t *testing.T) {
 
 func TestServerIsGoneWhenItsTestEnds(t *testing.T) {
 	t.Parallel()
+	skipIfShort(t) // this test, and not only the one inside
 	for name, last := range map[string]func(*PostgresServer){
 		"running": func(*PostgresServer) {},
 		"paused":  (*PostgresServer).Pause,

@@ -41,6 +41,7 @@ func TestParallelTestsShareOneServer(t *testing.T) {
 
 func TestDatabaseIsDroppedAlthoughSomebodyIsConnected(t *testing.T) {
 	t.Parallel()
+	skipIfShort(t) // this test, and not only the one inside
 	var database string
 	var conn *pgx.Conn
 	t.Run("user", func(t *testing.T) {

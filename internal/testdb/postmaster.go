@@ -36,11 +36,7 @@ type postmaster struct {
 
 // newPostmaster makes a server on a directory of its own and starts it.
 func newPostmaster(bin string, settings []string) (*postmaster, error) {
-	dir, err := newServerDir("postgres")
-	if err != nil {
-		return nil, err
-	}
-	p := &postmaster{bin: bin, dir: dir, settings: append([]string{
+	return startPostmaster(bin, append([]string{
 		"listen_addresses=127.0.0.1",
 		"unix_socket_directories=",
 		"max_connections=200",
@@ -49,8 +45,18 @@ func newPostmaster(bin string, settings []string) (*postmaster, error) {
 		"fsync=off",
 		// In files below data, not in /dev/shm, where they would survive a kill.
 		"dynamic_shared_memory_type=mmap",
-	}, settings...)}
-	if err := p.init(); err != nil {
+	}, settings...), (*postmaster).init)
+}
+
+// startPostmaster starts a server in a new directory, in which fill makes the
+// data.
+func startPostmaster(bin string, settings []string, fill func(*postmaster) error) (*postmaster, error) {
+	dir, err := newServerDir("postgres")
+	if err != nil {
+		return nil, err
+	}
+	p := &postmaster{bin: bin, dir: dir, settings: settings}
+	if err := fill(p); err != nil {
 		return nil, errors.Join(err, p.remove())
 	}
 	if err := p.startOnFreePort(); err != nil {
@@ -149,8 +155,9 @@ func (p *postmaster) awaitReady(logStart int64) error {
 	return nil
 }
 
-// ready reports whether the server accepts connections, by the eighth line of its
-// pid file. A hot standby says standby there.
+// ready reports whether the server has started, by the eighth line of its pid
+// file. A hot standby says ready there as soon as it accepts connections, and
+// standby if hot_standby=off lets it accept none.
 func (p *postmaster) ready() bool {
 	content, err := os.ReadFile(filepath.Join(p.dataDir(), postmasterPID))
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package postgres installs the toolkit's tables in a PostgreSQL database, which postgres.Table needs and other backends
-// use for tokens.
+// Package postgres installs the toolkit's tables in a PostgreSQL database: those of version 1, which postgres.Table needs,
+// and what version 2 adds for session locks, which use it for tokens, lists and leader election where it is installed.
 //
 //	err := postgres.Up(ctx, db) // at the start of every process, or once by an administrator
 //

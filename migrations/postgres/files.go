@@ -8,14 +8,14 @@ import (
 )
 
 // Latest is the version of the tables that [Up] installs.
-const Latest = 1
+const Latest = 2
 
 //go:embed *.sql
 var files embed.FS
 
 // Files returns the migrations, named as golang-migrate, and other tools, expect them: NNNN_title.up.sql and
 // NNNN_title.down.sql. Table names in them are not qualified. If another tool applies them, sqllock_schema_version must be
-// written too, as in [SQL].
+// written too, as in [SQL]: one row, with the version of the last file that was applied.
 func Files() fs.FS { return files }
 
 // SQL returns a script that installs the tables in an empty schema, for psql, for review, or for the migrations of the

@@ -3,6 +3,8 @@ package postgres
 import (
 	"context"
 	"database/sql"
+	"fmt"
+	"io/fs"
 	"net/url"
 	"strings"
 	"testing"
@@ -98,25 +100,46 @@ func describe(tb testing.TB, db *sql.DB, schema string) []string {
 			FROM pg_constraint WHERE connamespace = quote_ident($1)::regnamespace
 			UNION ALL
 			SELECT 'index ' || indexdef FROM pg_indexes WHERE schemaname = $1
+			UNION ALL
+			SELECT 'sequence ' || concat_ws(' ', sequencename, data_type, start_value, min_value, max_value, increment_by, cycle,
+				cache_size, last_value)
+			FROM pg_sequences WHERE schemaname = $1
 		) AS description (line)
 		ORDER BY line`, schema)
 	all = append(all, query(tb, db, "SELECT to_json(t)::text FROM "+quote(schema)+".sqllock_meta t")...)
 	return append(all, query(tb, db, "SELECT to_json(t)::text FROM "+quote(schema)+".sqllock_schema_version t")...)
 }
 
-// with returns the toolkit's files and more, by name.
-func with(tb testing.TB, more map[string]string) fstest.MapFS {
+// file returns the statements of the file of a version that goes up or down.
+func file(tb testing.TB, version int, direction string) string {
+	tb.Helper()
+	names, err := fs.Glob(files, fmt.Sprintf("%04d_*.%s.sql", version, direction))
+	require.NoError(tb, err)
+	require.Len(tb, names, 1)
+	content, err := files.ReadFile(names[0])
+	require.NoError(tb, err)
+	return string(content)
+}
+
+// release returns the files of a release whose Latest was this version.
+func release(tb testing.TB, latest int) fstest.MapFS {
 	tb.Helper()
 	all := fstest.MapFS{}
-	entries, err := files.ReadDir(".")
-	require.NoError(tb, err)
-	for _, entry := range entries {
-		content, err := files.ReadFile(entry.Name())
-		require.NoError(tb, err)
-		all[entry.Name()] = &fstest.MapFile{Data: content}
+	for version := 1; version <= latest; version++ {
+		for _, direction := range []string{"up", "down"} {
+			name := fmt.Sprintf("%04d_title.%s.sql", version, direction)
+			all[name] = &fstest.MapFile{Data: []byte(file(tb, version, direction))}
+		}
 	}
-	for name, content := range more {
-		all[name] = &fstest.MapFile{Data: []byte(content)}
+	return all
+}
+
+// with returns the toolkit's files and those of later versions, which do this.
+func with(tb testing.TB, later ...string) fstest.MapFS {
+	tb.Helper()
+	all := release(tb, Latest)
+	for i, statements := range later {
+		all[fmt.Sprintf("%04d_later.up.sql", Latest+1+i)] = &fstest.MapFile{Data: []byte(statements)}
 	}
 	return all
 }

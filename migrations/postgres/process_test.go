@@ -25,7 +25,7 @@ func TestProcess(t *testing.T) {
 		require.NoError(t, Up(t.Context(), db))
 	case "hang":
 		db := open(t, dsn)
-		hanging := with(t, map[string]string{"0002_hang.up.sql": "CREATE TABLE half_done (); SELECT pg_sleep(3600)"})
+		hanging := with(t, "CREATE TABLE half_done (); SELECT pg_sleep(3600)")
 		assert.NoError(t, newOptions(nil).lockSchema(hanging).Up(t.Context(), db))
 	default:
 		t.Fatalf("unknown role %q", role)

@@ -35,7 +35,8 @@ func Up(ctx context.Context, db *sql.DB, opts ...Option) error {
 
 // Down drops the toolkit's tables, sqllock_schema_version among them, at once or not at all. Everything that is locked
 // through them is lost, at once and without ending the holders, and so are the counters of the fencing tokens: after the
-// next Up they start again, below tokens that were given out before. On a schema without the tables it does nothing.
+// next Up they start again, below tokens that were given out before. Session locks, which are not kept in tables, stay held.
+// On a schema without the tables it does nothing.
 //
 // Down waits for every transaction that has used the tables, and whoever comes later waits for Down: bound it by ctx. It
 // may be called at the same time as [Up] and Down elsewhere. It fails with [ErrDirty], on a version newer than [Latest], and
@@ -74,7 +75,7 @@ func (o options) explain(err error) error {
 		advice = fmt.Sprintf("; the role must be allowed to read %s and, unless an administrator runs the text of SQL(), "+
 			"to create and drop tables in schema %q", server{o.schema}.VersionTable(), o.schema)
 	case "42P07": // duplicate_table
-		advice = fmt.Sprintf("; if these are the toolkit's tables, installed by other means, create %s as in the text of SQL()",
+		advice = fmt.Sprintf("; if these are the toolkit's tables, installed by other means, make %s what it is in the text of SQL()",
 			server{o.schema}.VersionTable())
 	}
 	return fmt.Errorf("migrations/postgres: %w%s", err, advice)

@@ -3,12 +3,14 @@ package postgres
 import (
 	"context"
 	"errors"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/sqllock/toolkit/internal/testdb"
+	"github.com/sqllock/toolkit/migrations/internal/lockschema"
 )
 
 func TestUpDownUp(t *testing.T) {
@@ -94,10 +96,10 @@ func TestUpInMissingSchemaSaysSo(t *testing.T) {
 
 func TestDirtyVersionIsAnErrorAndLeftAlone(t *testing.T) {
 	t.Parallel()
-	for _, version := range []string{"-1", "1", "2"} {
+	for _, version := range []int{-1, 1, Latest, Latest + 1} {
 		db := open(t, testdb.Postgres(t))
 		require.NoError(t, Up(t.Context(), db))
-		exec(t, db, "UPDATE sqllock_schema_version SET dirty = true, version = "+version)
+		exec(t, db, "UPDATE sqllock_schema_version SET dirty = true, version = "+strconv.Itoa(version))
 		state := describe(t, db, "public")
 
 		require.ErrorIs(t, Up(t.Context(), db), ErrDirty)
@@ -159,10 +161,7 @@ func TestWaiterSeesWhatHappenedMeanwhile(t *testing.T) {
 func TestFailedMigrationChangesNothing(t *testing.T) {
 	t.Parallel()
 	db := open(t, testdb.Postgres(t))
-	broken := with(t, map[string]string{
-		"0002_broken.up.sql": "CREATE TABLE half_done (); SELECT 1/0",
-		"0003_more.up.sql":   "CREATE TABLE more ()",
-	})
+	broken := with(t, "CREATE TABLE half_done (); SELECT 1/0", "CREATE TABLE more ()")
 
 	err := newOptions(nil).lockSchema(broken).Up(t.Context(), db)
 
@@ -179,7 +178,7 @@ func TestFailedMigrationChangesNothing(t *testing.T) {
 func TestMigrationThatIsCancelledChangesNothing(t *testing.T) {
 	t.Parallel()
 	db := open(t, testdb.Postgres(t))
-	hanging := with(t, map[string]string{"0002_hang.up.sql": "CREATE TABLE half_done (); SELECT pg_sleep(3600)"})
+	hanging := with(t, "CREATE TABLE half_done (); SELECT pg_sleep(3600)")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	up := make(chan error, 1)
@@ -201,15 +200,21 @@ func TestMigrationThatIsCancelledChangesNothing(t *testing.T) {
 
 func TestTablesInstalledByOtherMeansAreNotTouched(t *testing.T) {
 	t.Parallel()
-	db := open(t, testdb.Postgres(t))
-	install, err := files.ReadFile("0001_locks.up.sql")
-	require.NoError(t, err)
-	exec(t, db, string(install))
-	before := tables(t, db, "public")
+	for what, install := range map[string]string{
+		"without a version":                        file(t, 1, "up"),
+		"with the version of before the last file": lockschema.Script("", release(t, Latest-1)) + file(t, Latest, "up"),
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			db := open(t, testdb.Postgres(t))
+			exec(t, db, install)
+			before := tables(t, db, "public")
 
-	require.ErrorContains(t, Up(t.Context(), db), `create "public".sqllock_schema_version as in the text of SQL()`)
+			require.ErrorContains(t, Up(t.Context(), db), `make "public".sqllock_schema_version what it is in the text of SQL()`)
 
-	assert.Equal(t, before, tables(t, db, "public"))
+			assert.Equal(t, before, tables(t, db, "public"))
+		})
+	}
 }
 
 func TestRoleWithoutRightsIsToldSo(t *testing.T) {

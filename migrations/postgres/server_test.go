@@ -47,7 +47,7 @@ func TestDefaultsOfTheRoleDoNotStopAMigration(t *testing.T) {
 	db := open(t, testdb.Postgres(t), "statement_timeout=500ms", "lock_timeout=500ms", "idle_in_transaction_session_timeout=500ms",
 		"default_transaction_read_only=on", "default_transaction_isolation=serializable")
 	db.SetMaxOpenConns(1)
-	slow := with(t, map[string]string{"0002_slow.up.sql": "SELECT pg_sleep(0.7)"})
+	slow := with(t, "SELECT pg_sleep(0.7)")
 
 	require.NoError(t, newOptions(nil).lockSchema(slow).Up(t.Context(), db))
 

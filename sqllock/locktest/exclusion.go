@@ -128,6 +128,13 @@ func smallestNumberOfPermitsCounts(a *arena) {
 		return
 	}
 	first, second := a.party("first"), a.party("second")
+	if !a.can.MixedPermits {
+		l := a.acquire(first, "n", sqllock.Permits(2))
+		_, err := first.TryAcquire(a.ctx, "n", sqllock.Permits(3))
+		require.ErrorIs(a, err, sqllock.ErrUnsupported)
+		a.release(l)
+		return
+	}
 	for _, p := range []*party{first, second} {
 		name := "asked by " + p.owner
 		one := a.acquire(first, name, sqllock.Permits(3))

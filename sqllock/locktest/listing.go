@@ -37,8 +37,10 @@ func locksShowHoldersAndWaiters(a *arena) {
 
 		assert.False(a, held.Waiting)
 		assert.Equal(a, m, held.Mode)
-		assert.Equal(a, l.Token(), held.Token)
-		if m == sqllock.ModePermit {
+		if a.can.Metadata || held.Token != 0 { // a database that knows sessions only tells less
+			assert.Equal(a, l.Token(), held.Token)
+		}
+		if m == sqllock.ModePermit && (a.can.Metadata || held.Permits != 0) {
 			assert.Equal(a, 3, held.Permits)
 		}
 		if a.can.Metadata {

@@ -1,0 +1,3 @@
+-- Session locks that are held stay held: they are not kept here.
+DROP SEQUENCE sqllock_token;
+DROP TABLE sqllock_names, sqllock_leaders;

@@ -1,0 +1,249 @@
+package advisory
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/sqllock/toolkit/sqllock"
+)
+
+// batch is what one write carries: up to three transactions. What gives up comes first, so that an error of those who ask
+// for something does not take its notifications back.
+type batch struct {
+	link   *link
+	sent   time.Duration
+	groups [3][]call
+	pid    int64 // who answered, where that is asked
+	failed error // of one of the transactions
+
+	// Of the reader.
+	group, call, rows int
+}
+
+// call is one statement, for one or many ops.
+type call struct {
+	name string
+	ops  []*op
+
+	// Of a statement without ops.
+	fill func(*encoder)
+	pass func(values [][]byte)
+}
+
+// The transactions of a batch.
+const (
+	leaving = iota
+	entering
+	asking
+)
+
+func (b *batch) add(group int, name string, ops ...*op) {
+	if len(ops) > 0 {
+		b.groups[group] = append(b.groups[group], call{name: name, ops: ops})
+	}
+}
+
+// encode writes the batch as the server reads it. An empty one is a ping.
+func (b *batch) encode(e *encoder, proxied bool) {
+	e.buf = e.buf[:0]
+	if proxied {
+		first := 0
+		for first < len(b.groups)-1 && len(b.groups[first]) == 0 {
+			first++
+		}
+		who := call{name: "who", pass: func(values [][]byte) { b.pid, _ = integer(values[0]) }}
+		b.groups[first] = append([]call{who}, b.groups[first]...)
+	}
+	synced := false
+	for _, calls := range b.groups {
+		if len(calls) == 0 {
+			continue
+		}
+		for _, c := range calls {
+			c.parameters(e)
+			e.execute(c.name)
+		}
+		e.sync()
+		synced = true
+	}
+	if !synced {
+		e.sync()
+	}
+}
+
+func (c call) parameters(e *encoder) {
+	if c.fill != nil {
+		c.fill(e)
+	}
+	n := len(c.ops)
+	key := func(i int) int64 { return c.ops[i].entry.key }
+	companion := func(i int) (pair, bool) { return c.ops[i].entry.companion, true }
+	barrier := func(i int) (pair, bool) { return c.ops[i].entry.barrier, true }
+	intent := func(i int) (pair, bool) { return c.ops[i].entry.intent, true }
+	switch c.name {
+	case "try":
+		e.int8(c.ops[0].entry.key)
+		e.pair(c.ops[0].entry.barrier)
+	case "unlock":
+		e.int8(c.ops[0].entry.key)
+		e.pair(c.ops[0].entry.companion)
+	case "attempt":
+		e.chars(n, func(i int) byte {
+			if c.ops[i].join {
+				return 'j'
+			}
+			return letter(c.ops[i].req.Mode)
+		})
+		e.int8s(n, key)
+		e.pairs(n, barrier)
+		e.pairs(n, intent)
+		e.bools(n, func(i int) bool { return c.ops[i].yields })
+	case "permit":
+		o := c.ops[0]
+		e.int8(o.entry.key)
+		e.pair(o.entry.barrier)
+		e.pair(o.entry.intent)
+		e.bool(o.yields)
+		e.bool(o.join)
+		e.pairs(len(o.slots), func(i int) (pair, bool) { return o.entry.slot(o.slots[i]), true })
+	case "release":
+		e.chars(n, func(i int) byte {
+			if o := c.ops[i]; o.hold.req.Mode == sqllock.ModePermit && o.last {
+				return 'q'
+			}
+			return letter(c.ops[i].hold.req.Mode)
+		})
+		e.int8s(n, key)
+		e.pairs(n, companion)
+		e.pairs(n, barrier)
+		e.pairs(n, func(i int) (pair, bool) {
+			h := c.ops[i].hold
+			if h.req.Mode != sqllock.ModePermit {
+				return pair{}, false
+			}
+			return h.entry.slot(int(h.slot)), true
+		})
+	case "enlist":
+		e.pairs(n, func(i int) (pair, bool) { return c.ops[i].entry.companion, c.ops[i].enlist })
+		e.pairs(n, func(i int) (pair, bool) { return c.ops[i].entry.intent, c.ops[i].intend })
+	case "delist":
+		e.int8s(n, key)
+		e.pairs(n, companion)
+		e.pairs(n, func(i int) (pair, bool) { return c.ops[i].entry.intent, c.ops[i].intend })
+	case "unguarded":
+		e.pair(c.ops[0].entry.barrier)
+	case "notify":
+		e.text(c.ops[0].message)
+	case "holders":
+		e.int8(c.ops[0].entry.key)
+	}
+}
+
+// current is the call that is being answered.
+func (b *batch) current() *call {
+	if b == nil {
+		return nil
+	}
+	b.skip()
+	if b.group == len(b.groups) || b.call == len(b.groups[b.group]) {
+		return nil
+	}
+	return &b.groups[b.group][b.call]
+}
+
+// skip passes over transactions that were not sent.
+func (b *batch) skip() {
+	for b.group < len(b.groups) && len(b.groups[b.group]) == 0 {
+		b.group++
+	}
+}
+
+// row takes in one row of the current call.
+func (b *batch) row(values [][]byte) error {
+	c := b.current()
+	if c == nil || len(values) == 0 {
+		return fmt.Errorf("postgres: a row that nobody asked for")
+	}
+	if c.pass != nil {
+		c.pass(values)
+		return nil
+	}
+	if c.name == "holders" {
+		pid, _ := integer(values[0])
+		c.ops[0].pids = append(c.ops[0].pids, pid)
+		return nil
+	}
+	if b.rows == len(c.ops) {
+		return fmt.Errorf("postgres: %s: a row too many", c.name)
+	}
+	o := c.ops[b.rows]
+	b.rows++
+	switch c.name {
+	case "enlist":
+		o.intent = truth(values[0])
+		return nil // its attempt follows
+	case "delist":
+		if o.kind == release {
+			return nil // which follows
+		}
+		o.code, o.null = integer(values[0])
+	case "unguarded", "notify":
+		o.code = int64(bit(truth(values[0])))
+	case "permit":
+		o.code, o.null = integer(values[0])
+		if place, null := integer(values[1]); !null {
+			o.slot = int32(o.slots[place-1])
+		}
+	default:
+		o.code, o.null = integer(values[0])
+	}
+	o.answered = true
+	return nil
+}
+
+// complete is the end of the current call.
+func (b *batch) complete() error {
+	c := b.current()
+	if c == nil || c.pass == nil && c.name != "holders" && b.rows != len(c.ops) {
+		return fmt.Errorf("postgres: the server answers what nobody asked")
+	}
+	if c.name == "holders" {
+		c.ops[0].answered = true
+	}
+	b.call++
+	b.rows = 0
+	return nil
+}
+
+// fail is the end of the current transaction: none of its answers counts.
+func (b *batch) fail(err error) {
+	if b.current() == nil {
+		return
+	}
+	b.failed = err
+	for _, c := range b.groups[b.group] {
+		for _, o := range c.ops {
+			o.err, o.answered = err, true
+		}
+	}
+}
+
+// synced ends a transaction, and reports whether it was the last.
+func (b *batch) synced() bool {
+	b.skip()
+	if b.group < len(b.groups) {
+		b.group++
+		b.call, b.rows = 0, 0
+	}
+	b.skip()
+	return b.group == len(b.groups)
+}
+
+// doubt is an error if the answers came from another server process than the one that we began with.
+func (b *batch) doubt(l *link) error {
+	if l.proxied && b.pid != int64(l.pid) && b.pid != 0 {
+		return fmt.Errorf("postgres: %w: the server process behind this connection has changed from %d to %d, as a pooler in transaction mode does; "+
+			"connect to the server itself, or use a Table", sqllock.ErrRefused, l.pid, b.pid)
+	}
+	return nil
+}

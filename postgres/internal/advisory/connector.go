@@ -1,0 +1,179 @@
+package advisory
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sqllock/toolkit/sqllock"
+)
+
+// Connector opens the connections of sessions.
+type Connector struct {
+	Dial      func(ctx context.Context) (*pgx.Conn, error)
+	Namespace string
+	Schema    string
+	Tokens    bool // insist on them
+	Timeout   time.Duration
+}
+
+// Who knows first: a server that hears nothing ends a session after the Timeout, counted from the last command, and the client has to
+// have given up before that, counted from the sending of the last command that was answered. Between two commands there is at most a ping
+// interval, so limit + margin <= timeout - ping.
+func (c Connector) ping() time.Duration  { return c.Timeout * 2 / 15 }
+func (c Connector) limit() time.Duration { return c.Timeout * 8 / 15 }
+
+// open connects, and finds out whether locks taken here would exclude anybody.
+func (c Connector) open(ctx context.Context, clock sqllock.Clock) (_ *link, err error) {
+	pg, err := c.Dial(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("postgres: connect: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+			defer cancel()
+			_ = pg.Close(closing)
+		}
+	}()
+	l := &link{clock: clock, limit: c.limit(), ended: make(chan struct{})}
+	if err := c.hello(ctx, pg, l); err != nil {
+		return nil, err
+	}
+	if l.proxied = pg.PgConn().PID() != l.pid; l.proxied {
+		if err := c.refusePooler(ctx, pg, l.pid); err != nil {
+			return nil, err
+		}
+	}
+	sent := clock.Now()
+	if err := c.prepare(ctx, pg, l); err != nil {
+		return nil, fmt.Errorf("postgres: prepare session: %w", err)
+	}
+	l.answered.Store(int64(sent))
+	hijacked, err := pg.PgConn().Hijack()
+	if err != nil {
+		return nil, fmt.Errorf("postgres: %w", err)
+	}
+	l.conn, l.frontend = hijacked.Conn, hijacked.Frontend
+	return l, nil
+}
+
+// hello asks who answers, in a way that every server and pooler understands.
+func (c Connector) hello(ctx context.Context, pg *pgx.Conn, l *link) error {
+	result := pg.PgConn().ExecParams(ctx, statement("hello", 0), [][]byte{[]byte(c.Schema)}, nil, nil, nil).Read()
+	if result.Err != nil {
+		return fmt.Errorf("postgres: connect: %w", result.Err)
+	}
+	row := result.Rows[0]
+	pid, err := strconv.ParseUint(string(row[0]), 10, 32)
+	if err != nil {
+		return fmt.Errorf("postgres: connect: the server's process: %w", err)
+	}
+	sequence, err := strconv.ParseUint(string(row[3]), 10, 32)
+	if err != nil {
+		return fmt.Errorf("postgres: connect: the sequence of tokens: %w", err)
+	}
+	l.pid, l.sequence = uint32(pid), uint32(sequence)
+	switch version := string(row[1]); {
+	case strings.Contains(version, "CockroachDB"):
+		return fmt.Errorf("postgres: %w: this is %.40s, where advisory locks do nothing; use a lock of its own, such as SELECT FOR UPDATE", sqllock.ErrRefused, version)
+	case string(row[2]) == "t":
+		return fmt.Errorf("postgres: %w: this server is a standby, whose locks are not those of the primary; connect to the primary, for instance "+
+			"with target_session_attrs=read-write", sqllock.ErrRefused)
+	case sequence == 0 && c.Tokens:
+		return fmt.Errorf("postgres: %w: tokens need the sequence sqllock_token in schema %s, and the right to use and update it; run `sqllock migrate up` "+
+			"or migrations/postgres.Up", sqllock.ErrSchema, c.Schema)
+	}
+	return nil
+}
+
+// refusePooler looks whether the server process behind a connection is ours alone, by what another connection meets. A pooler in session
+// mode gives each of its clients a process of its own.
+func (c Connector) refusePooler(ctx context.Context, pg *pgx.Conn, pid uint32) error {
+	other, err := c.Dial(ctx)
+	if err != nil {
+		return fmt.Errorf("postgres: a second connection, to find out whether a pooler shares this one: %w", err)
+	}
+	defer func() { _ = other.Close(ctx) }()
+	const looks = 5
+	for range looks {
+		theirs, err := process(ctx, other)
+		if err != nil {
+			return err
+		}
+		ours, err := process(ctx, pg)
+		if err != nil {
+			return err
+		}
+		if theirs == pid || ours != pid {
+			return fmt.Errorf("postgres: %w: a pooler shares server connections between its clients (pool_mode transaction or statement), and with them the locks; "+
+				"connect to the server itself, or to a pool in session mode, or use a Table", sqllock.ErrRefused)
+		}
+	}
+	return nil
+}
+
+// process is the server process that runs a statement.
+func process(ctx context.Context, pg *pgx.Conn) (uint32, error) {
+	results, err := pg.PgConn().Exec(ctx, "SELECT pg_catalog.pg_backend_pid()").ReadAll()
+	if err != nil {
+		return 0, fmt.Errorf("postgres: connect: %w", err)
+	}
+	pid, err := strconv.ParseUint(string(results[0].Rows[0][0]), 10, 32)
+	return uint32(pid), err
+}
+
+// tokenGap is what each new session adds to the sequence. The server writes a sequence ahead of its use, but does not wait for the disk at
+// each commit: after a crash it may count again what sessions that have died with it were given since. No session asks for a
+// token before it has left that behind.
+const tokenGap = 1 << 24
+
+// prepare makes the connection ours: settings, statements, the locks that show that it lives, and LISTEN.
+func (c Connector) prepare(ctx context.Context, pg *pgx.Conn, l *link) error {
+	seconds := func(d time.Duration) []byte { return strconv.AppendInt(nil, int64(max(d/time.Second, 1)), 10) }
+	settings := [][]byte{strconv.AppendInt(nil, c.Timeout.Milliseconds(), 10), seconds(c.Timeout / 3), seconds(c.ping())}
+	if err := pg.PgConn().ExecParams(ctx, statement("settings", 0), settings, nil, nil, nil).Read().Err; err != nil {
+		return err
+	}
+	if l.sequence != 0 {
+		// One transaction, which the server runs without us: nobody can stop in the middle of it.
+		jump := fmt.Sprintf("SELECT pg_advisory_xact_lock(%d, %d); SELECT setval('%d', last_value + %d) FROM %s",
+			tokenLock.a, tokenLock.b, l.sequence, tokenGap, pgx.Identifier{c.Schema, "sqllock_token"}.Sanitize())
+		if _, err := pg.PgConn().Exec(ctx, jump).ReadAll(); err != nil {
+			return err
+		}
+	}
+	pipeline := pg.PgConn().StartPipeline(ctx)
+	for name, types := range prepared {
+		pipeline.SendPrepare(prefix+name, statement(name, l.sequence), types)
+	}
+	if err := pipeline.Sync(); err != nil {
+		return err
+	}
+	if err := pipeline.Close(); err != nil {
+		return err
+	}
+	var random [8]byte
+	_, _ = rand.Read(random[:]) // never fails
+	l.nonce = pair{int32(binary.BigEndian.Uint32(random[:])), int32(binary.BigEndian.Uint32(random[4:]))}
+	l.marker = marker(c.Namespace, l.pid)
+	alive := fmt.Sprintf("LISTEN %s; SELECT pg_try_advisory_lock(%d, %d) AND pg_try_advisory_lock(%d, %d)",
+		channel, l.nonce.a, l.nonce.b, l.marker.a, l.marker.b)
+	results, err := pg.PgConn().Exec(ctx, alive).ReadAll()
+	if err != nil {
+		return err
+	}
+	if string(results[len(results)-1].Rows[0][0]) != "t" {
+		return fmt.Errorf("%w: this server process has been used by somebody else, who left locks behind", sqllock.ErrRefused)
+	}
+	return nil
+}
+
+// tokenLock keeps sessions that begin from setting the sequence at the same time.
+var tokenLock = pairOf([]byte("sqltoken"))

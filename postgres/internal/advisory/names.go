@@ -1,0 +1,65 @@
+package advisory
+
+import (
+	"context"
+	"time"
+
+	"github.com/sqllock/toolkit/sqllock"
+)
+
+// Named is a key and one of its names.
+type Named struct {
+	Key  int64
+	Name string
+}
+
+// name writes down the names of keys that have been held or waited for since the last time, for others who list locks. Those that are
+// locked for an instant are of no interest to them, and would fill the table.
+func (s *Session) name() {
+	if s.link.sequence == 0 || s.cfg.Name == nil {
+		return
+	}
+	var seen []Named
+	for _, e := range s.entries {
+		if !e.named && e.seen && len(seen) < maxBatch {
+			e.named = true
+			seen = append(seen, Named{e.key, e.name})
+		}
+		e.seen = true
+	}
+	if len(seen) == 0 {
+		return
+	}
+	s.dials.Go(func() {
+		ctx, cancel := context.WithTimeout(s.life, s.cfg.limit())
+		defer cancel()
+		if err := s.cfg.Name(ctx, seen); err != nil {
+			s.cfg.Logger.Debug("sqllock: names of locks not written", "error", err)
+		}
+	})
+}
+
+// annotate adds what only this session knows to a list of locks.
+func (s *Session) annotate(infos []sqllock.LockInfo) []sqllock.LockInfo {
+	if s.link == nil {
+		return infos
+	}
+	for i := range infos {
+		info := &infos[i]
+		for _, e := range s.entries {
+			if FormatKey(e.key) != info.Key {
+				continue
+			}
+			if info.Name == "" {
+				info.Name = e.name
+			}
+			if info.PID != int64(s.link.pid) || info.Waiting {
+				continue
+			}
+			for h := e.holds; h != nil; h = h.next {
+				info.Token, info.Since, info.Permits = h.token, time.Now().Add(h.since-s.now()), h.req.Permits
+			}
+		}
+	}
+	return infos
+}

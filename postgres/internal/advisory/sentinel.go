@@ -1,0 +1,5 @@
+package advisory
+
+type sentinel struct{}
+
+func (*sentinel) stop() {}

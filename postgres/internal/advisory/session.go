@@ -1,0 +1,608 @@
+package advisory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/sqllock/toolkit/sqllock"
+)
+
+// Config is what a backend gives its sessions.
+type Config struct {
+	sqllock.SessionConfig
+	Connector
+	Key      func(name string) int64
+	Poll     time.Duration // how often waiters try although nothing was pushed
+	MaxLocks int           // of the server's, beyond which nothing more is asked for
+	Name     func(ctx context.Context, seen []Named) error
+	List     func(ctx context.Context) ([]sqllock.LockInfo, error)
+	Sentinel bool
+}
+
+// Session is one Client's side of the server: one connection, which carries everything that the Client holds and waits for.
+// It implements [sqllock.Session].
+type Session struct {
+	cfg Config
+
+	life context.Context // ends with Close
+	die  context.CancelFunc
+
+	mu       sync.Mutex
+	closed   bool
+	drained  chan struct{} // closed when nothing is left to do after Close
+	link     *link
+	dialling bool
+	pause    time.Duration // before the next dialling
+	redial   sqllock.Timer
+	poll     sqllock.Timer
+	polling  bool
+	entries  map[int64]*entry
+	locks    int // of the server's, held or about to be
+
+	leaving, entering, asking []*op
+	flying                    *batch
+	check                     check // of what the session really holds
+	ping                      bool
+	trip                      time.Duration // of a batch, on average
+	busy                      time.Duration // when there was last anything to do
+	forcing                   map[string]*force
+	watch                     *sentinel
+
+	// For when mu is not held any more.
+	finished []*op
+	losses   []loss
+
+	dials sync.WaitGroup
+}
+
+var _ sqllock.Session = (*Session)(nil)
+
+// loss is something to tell a holder.
+type loss struct {
+	holder sqllock.Holder
+	reason error
+}
+
+// maxBatch is how many ops travel together at most.
+const maxBatch = 1024
+
+// Open makes a session. It connects when it is first needed.
+func Open(cfg Config) *Session {
+	s := &Session{cfg: cfg, entries: make(map[int64]*entry), forcing: make(map[string]*force)}
+	s.life, s.die = context.WithCancel(context.Background())
+	return s
+}
+
+func (s *Session) now() time.Duration { return s.cfg.Clock.Now() }
+
+// unlock ends a critical section: what has gathered is sent, then those who have an answer are told.
+func (s *Session) unlock() {
+	b := s.depart()
+	if s.drained != nil && b == nil && s.flying == nil && (s.link == nil || len(s.leaving) == 0) {
+		close(s.drained)
+		s.drained = nil
+	}
+	finished, losses := s.finished, s.losses
+	s.finished, s.losses = nil, nil
+	s.mu.Unlock()
+	if b != nil {
+		b.link.send(b)
+	}
+	for _, o := range finished {
+		o.done <- struct{}{}
+	}
+	for _, l := range losses {
+		l.holder.Lost(l.reason)
+	}
+}
+
+// depart makes a batch of what has gathered, unless one is on its way.
+func (s *Session) depart() *batch {
+	if s.flying != nil {
+		return nil
+	}
+	if s.link == nil {
+		if len(s.leaving)+len(s.entering)+len(s.asking) > 0 {
+			s.dial()
+		}
+		return nil
+	}
+	b := &batch{link: s.link, sent: s.now()}
+	switch {
+	case s.check.due():
+		s.check.add(b)
+	case s.check.blocks():
+		return nil
+	case len(s.leaving)+len(s.entering)+len(s.asking) > 0:
+		s.load(b)
+	case s.ping:
+		s.ping = false
+		s.flying = b
+		return b
+	default:
+		return nil
+	}
+	s.flying, s.busy = b, b.sent
+	return b
+}
+
+// load takes ops into a batch, those of one kind into one statement where there is one for many.
+func (s *Session) load(b *batch) {
+	var delists, releases, enlists, attempts []*op
+	for _, o := range take(&s.leaving) {
+		if o.kind == delist {
+			delists = append(delists, o)
+			continue
+		}
+		if l := o.entry.line; o.last && l != nil && l.enlisted && len(l.waiters) == 0 {
+			o.intend = l.intent
+			delists = append(delists, o)
+		}
+		releases = append(releases, o)
+	}
+	b.add(leaving, "delist", delists...)
+	if len(releases) == 1 && releases[0].hold.req.Mode == sqllock.ModeExclusive {
+		b.add(leaving, "unlock", releases[0])
+	} else {
+		b.add(leaving, "release", releases...)
+	}
+
+	var permits []*op
+	for _, o := range take(&s.entering) {
+		if w := o.waiter; w != nil {
+			l := o.entry.queue()
+			o.enlist = !l.enlisted
+			o.intend = !l.intent && o.req.Mode == sqllock.ModeExclusive
+			o.yields = w.yields
+			if o.enlist || o.intend {
+				enlists = append(enlists, o)
+			}
+		}
+		if o.req.Mode == sqllock.ModePermit {
+			permits = append(permits, o)
+		} else {
+			attempts = append(attempts, o)
+		}
+	}
+	b.add(entering, "enlist", enlists...)
+	if len(attempts) == 1 && attempts[0].req.Mode == sqllock.ModeExclusive {
+		b.add(entering, "try", attempts[0])
+	} else {
+		b.add(entering, "attempt", attempts...)
+	}
+	for _, o := range permits {
+		o.slots = o.entry.freeSlots(o.req.Permits, rand.New(s.cfg.Rand).IntN(o.req.Permits))
+		b.add(entering, "permit", o)
+	}
+	names := map[kind]string{unguarded: "unguarded", notify: "notify", holders: "holders"}
+	for _, o := range take(&s.asking) {
+		b.add(asking, names[o.kind], o)
+	}
+}
+
+func take(from *[]*op) []*op {
+	ops := *from
+	if len(ops) <= maxBatch {
+		*from = nil
+		return ops
+	}
+	*from = ops[maxBatch:]
+	return ops[:maxBatch:maxBatch]
+}
+
+// flyingOn implements reader.
+func (s *Session) flyingOn(l *link) *batch {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.link != l {
+		return nil
+	}
+	return s.flying
+}
+
+// arrived implements reader.
+func (s *Session) arrived(l *link) {
+	s.mu.Lock()
+	b := s.flying
+	if s.link != l || b == nil {
+		s.mu.Unlock()
+		return
+	}
+	s.flying = nil
+	took := s.now() - b.sent
+	s.trip += (took - s.trip) / 8
+	s.check.arrived(s, b)
+	for _, calls := range b.groups {
+		for _, c := range calls {
+			for _, o := range c.ops {
+				switch c.name {
+				case "enlist":
+					s.enlisted(o)
+				case "delist":
+					if o.kind == delist {
+						s.settle(o)
+					} else {
+						o.entry.line.enlisted, o.entry.line.intent = false, false
+					}
+				default:
+					s.settle(o)
+				}
+			}
+		}
+	}
+	s.unlock()
+}
+
+// submit lets an op go to the server once nothing else of its key is on its way.
+func (s *Session) submit(o *op) {
+	e := o.entry
+	if e == nil {
+		s.asking = append(s.asking, o)
+		return
+	}
+	if e.busy != nil {
+		l := e.queue()
+		l.pending = append(l.pending, o)
+		return
+	}
+	s.begin(o)
+}
+
+// begin sends an op, or answers it without asking the server.
+func (s *Session) begin(o *op) {
+	e := o.entry
+	if o.abandoned {
+		s.finish(o, nil)
+		s.follow(e)
+		return
+	}
+	switch o.kind {
+	case attempt:
+		s.beginAttempt(o)
+	case release:
+		if o.hold.link != s.link {
+			s.finish(o, o.hold.lost(o.hold.Err()))
+			s.follow(e)
+			return
+		}
+		if o.last = e.count == 1; !o.last && e.mode == sqllock.ModeShared {
+			s.drop(o.hold) // others of this session go on reading
+			s.finish(o, nil)
+			s.follow(e)
+			return
+		}
+		e.busy = o
+		s.leaving = append(s.leaving, o)
+	case delist:
+		l := e.line
+		if l == nil || !l.enlisted || len(l.waiters) > 0 {
+			s.finish(o, nil)
+			s.follow(e)
+			return
+		}
+		o.intend = l.intent
+		e.busy = o
+		s.leaving = append(s.leaving, o)
+	case unguarded:
+		if e.count == 0 {
+			s.finish(o, nil)
+			s.forced(o)
+			s.follow(e)
+			return
+		}
+		e.busy = o
+		s.asking = append(s.asking, o)
+	default:
+		e.busy = o
+		s.asking = append(s.asking, o)
+	}
+}
+
+func (s *Session) beginAttempt(o *op) {
+	e := o.entry
+	var refusal error
+	switch {
+	case s.closed:
+		refusal = sqllock.ErrClosed
+	case e.count > 0 && e.mode == sqllock.ModePermit && o.req.Mode == sqllock.ModePermit && e.permits() != o.req.Permits:
+		refusal = fmt.Errorf("postgres: %w: %q is held with Permits(%d) by this process, and session locks need the same number everywhere; use a Table",
+			sqllock.ErrUnsupported, o.req.Name, e.permits())
+	case !e.admits(o.req):
+		refusal = &sqllock.HeldError{Name: o.req.Name, Owner: s.cfg.Owner}
+	case s.locks+cost(o.req.Mode, e.count+1)-cost(o.req.Mode, e.count) > s.cfg.MaxLocks:
+		refusal = fmt.Errorf("postgres: %w: this Client has %d locks of the server's, and MaxLocks is %d; a default server has room for some 12,000 in all: "+
+			"raise its max_locks_per_transaction before MaxLocks", sqllock.ErrTooMany, s.locks, s.cfg.MaxLocks)
+	}
+	if refusal != nil {
+		s.conclude(o, nil, refusal)
+		s.follow(e)
+		return
+	}
+	e.busy = o
+	if l := e.line; l != nil && l.after > s.now() {
+		s.park(o, l.after-s.now())
+		return
+	}
+	o.join = e.count > 0
+	o.cost = cost(o.req.Mode, e.count+1) - cost(o.req.Mode, e.count)
+	s.locks += o.cost
+	s.entering = append(s.entering, o)
+}
+
+// park sends an attempt later. Its key is busy until then.
+func (s *Session) park(o *op, d time.Duration) {
+	s.cfg.Clock.AfterFunc(d, func() {
+		s.mu.Lock()
+		defer s.unlock()
+		if o.entry.busy == o {
+			o.entry.busy = nil
+			s.begin(o)
+		}
+	})
+}
+
+// follow sends what has waited for its turn at e, or forgets e.
+func (s *Session) follow(e *entry) {
+	if e.busy != nil {
+		return
+	}
+	if l := e.line; l != nil && len(l.pending) > 0 {
+		o := l.pending[0]
+		l.pending = l.pending[1:]
+		s.begin(o)
+		return
+	}
+	if s.entries[e.key] == e && e.empty(s.now()) {
+		delete(s.entries, e.key)
+	}
+}
+
+// settle takes in the answer to an op.
+func (s *Session) settle(o *op) {
+	e := o.entry
+	if o.err != nil {
+		s.check.want()
+	} else if !o.answered {
+		o.err = errors.New("postgres: the server has not answered")
+		s.check.want()
+	}
+	if e != nil {
+		e.busy = nil
+	}
+	switch o.kind {
+	case attempt:
+		s.tried(o)
+	case release:
+		s.released(o)
+	case delist:
+		e.line.enlisted, e.line.intent = false, false
+		s.finish(o, nil)
+	case unguarded:
+		s.finish(o, o.err)
+		s.forced(o)
+	default:
+		s.finish(o, o.err)
+	}
+	if e != nil {
+		s.follow(e)
+	}
+}
+
+func (s *Session) enlisted(o *op) {
+	if o.err == nil {
+		l := o.entry.line
+		l.enlisted = true
+		l.intent = l.intent || o.intent
+	}
+}
+
+// tried takes in the answer to an attempt.
+func (s *Session) tried(o *op) {
+	switch {
+	case o.err != nil:
+		s.conclude(o, nil, explain(o.err))
+	case o.null:
+		s.conclude(o, nil, &sqllock.HeldError{Name: o.req.Name})
+	case o.code == yielded:
+		s.conclude(o, nil, &sqllock.HeldError{Name: o.req.Name, Detail: "others, and somebody waits to lock it exclusively"})
+	case o.code == guarded && o.waiter == nil && o.req.Mode != sqllock.ModeExclusive && o.tries < 4:
+		// Perhaps nothing but another's test, which takes an instant.
+		s.locks -= o.cost
+		o.tries++
+		o.answered = false
+		o.entry.busy = o
+		s.park(o, time.Millisecond<<o.tries/2)
+		return
+	case o.code == guarded:
+		s.conclude(o, nil, &sqllock.HeldError{Name: o.req.Name, Detail: "a transaction that a former holder has guarded"})
+	default:
+		h := &Hold{
+			session: s, link: s.link, entry: o.entry, req: o.req, token: o.code, since: s.now(), slot: o.slot,
+		}
+		o.entry.add(h)
+		s.conclude(o, h, nil)
+		return
+	}
+	s.locks -= o.cost
+}
+
+// conclude ends an attempt, or with a waiter one of several.
+func (s *Session) conclude(o *op, h *Hold, err error) {
+	if o.waiter != nil && !o.abandoned {
+		s.attempted(o.waiter, h, err)
+		return
+	}
+	o.granted = h
+	if o.abandoned && h != nil {
+		s.giveBack(h)
+	}
+	s.finish(o, err)
+}
+
+// giveBack releases what nobody wants any more.
+func (s *Session) giveBack(h *Hold) {
+	h.leaving = true
+	s.submit(&op{kind: release, entry: h.entry, hold: h, abandoned: false})
+}
+
+// finish answers whoever waits for the op.
+func (s *Session) finish(o *op, err error) {
+	if o.settled {
+		return
+	}
+	o.settled, o.err = true, err
+	if o.done != nil && !o.abandoned {
+		s.finished = append(s.finished, o)
+	}
+}
+
+// await waits for an op of which somebody is to be told. When ctx ends first the op is abandoned.
+func (s *Session) await(ctx context.Context, o *op) error {
+	select {
+	case <-o.done:
+		return nil
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	defer s.unlock()
+	if o.settled {
+		return nil
+	}
+	o.abandoned = true
+	return context.Cause(ctx)
+}
+
+// released takes in the answer to a release.
+func (s *Session) released(o *op) {
+	e, h := o.entry, o.hold
+	s.drop(h)
+	var err error
+	switch {
+	case o.err != nil:
+		// Whether it is still ours will be found out, and if so it is given up.
+		err = fmt.Errorf("postgres: release: %w", o.err)
+	case o.code == notHeld:
+		s.check.want()
+		err = h.lost(sqllock.ErrEvicted)
+	case o.code == notified:
+		// Whoever releases is nearer to the next grant than those who have just been told. They go first.
+		e.queue().after = s.now() + 2*s.trip + time.Millisecond
+		s.cfg.Clock.AfterFunc(2*s.trip+2*time.Millisecond, func() {
+			s.mu.Lock()
+			defer s.unlock()
+			if s.entries[e.key] == e {
+				s.follow(e)
+			}
+		})
+	}
+	s.finish(o, err)
+	s.acknowledge(e)
+	s.wake(e, false)
+}
+
+// drop forgets a hold.
+func (s *Session) drop(h *Hold) {
+	e := h.entry
+	s.locks -= cost(e.mode, e.count) - cost(e.mode, e.count-1)
+	e.remove(h)
+}
+
+// entry returns what the session has to do with a key.
+func (s *Session) entry(key int64, name string) *entry {
+	e := s.entries[key]
+	if e == nil {
+		e = &entry{keys: keysOf(key), name: name}
+		s.entries[key] = e
+	}
+	return e
+}
+
+// Try implements [sqllock.Session].
+func (s *Session) Try(ctx context.Context, reqs []*sqllock.Request, results []sqllock.Result) {
+	ops := make([]*op, len(reqs))
+	s.mu.Lock()
+	for i, req := range reqs {
+		o := newOp(attempt, s.entry(s.cfg.Key(req.Name), req.Name))
+		o.req, o.yields = req, req.Mode != sqllock.ModeExclusive
+		ops[i] = o
+		s.submit(o)
+	}
+	s.unlock()
+	for i, o := range ops {
+		err := s.await(ctx, o)
+		switch {
+		case err != nil:
+			results[i].Err = &sqllock.HeldError{Name: o.req.Name, Cause: err}
+		case o.err != nil:
+			results[i].Err = o.err
+		default:
+			results[i].Hold = o.granted
+		}
+	}
+}
+
+// Release implements [sqllock.Session].
+func (s *Session) Release(ctx context.Context, holds []sqllock.Hold, results []error) {
+	ops := make([]*op, len(holds))
+	s.mu.Lock()
+	for i, hold := range holds {
+		h := hold.(*Hold)
+		if ended := h.ended.Load(); ended != nil {
+			results[i] = h.lost(*ended)
+			continue
+		}
+		if h.leaving {
+			continue
+		}
+		h.leaving = true
+		o := newOp(release, h.entry)
+		o.hold = h
+		ops[i] = o
+		s.submit(o)
+	}
+	s.unlock()
+	for i, o := range ops {
+		if o == nil {
+			continue
+		}
+		// The release itself goes on when ctx ends.
+		select {
+		case <-o.done:
+			results[i] = o.err
+		case <-ctx.Done():
+			results[i] = fmt.Errorf("postgres: release: %w", context.Cause(ctx))
+		}
+	}
+}
+
+// Ping implements [sqllock.Session].
+func (s *Session) Ping(ctx context.Context) error {
+	o := newOp(holders, nil)
+	o.entry = &entry{keys: keys{key: 0}}
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return sqllock.ErrClosed
+	}
+	s.submit(o)
+	s.unlock()
+	if err := s.await(ctx, o); err != nil {
+		return err
+	}
+	return o.err
+}
+
+// Locks implements [sqllock.Session].
+func (s *Session) Locks(ctx context.Context) ([]sqllock.LockInfo, error) {
+	infos, err := s.cfg.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.annotate(infos), nil
+}

@@ -1,0 +1,6 @@
+-- Who holds a key. $1: key. The function is the view pg_locks, without a lock on the view.
+SELECT l.pid
+  FROM pg_lock_status() AS l
+ WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+   AND l.classid = (($1::bigint >> 32) & 4294967295)::oid AND l.objid = ($1::bigint & 4294967295)::oid

@@ -1,0 +1,18 @@
+-- Gives up many. Arrays: modes x, s, p (a permit, others of the key are kept) and q (the last permit of the key); keys; companions; barriers;
+-- slots. Answers as in unlock.sql.
+SELECT CASE WHEN CASE mode
+                   WHEN 's' THEN CASE WHEN pg_advisory_unlock_shared(b1, b2 # 2) THEN pg_advisory_unlock_shared(k) END
+                   WHEN 'p' THEN pg_advisory_unlock(s1, s2)
+                   WHEN 'q' THEN CASE WHEN pg_advisory_unlock(s1, s2) THEN
+                                   CASE WHEN pg_advisory_unlock_shared(b1, b2 # 1) THEN pg_advisory_unlock_shared(k) END
+                                 END
+                   ELSE pg_advisory_unlock(k)
+                 END THEN
+         CASE WHEN pg_try_advisory_lock(c1, c2) THEN
+                CASE WHEN pg_advisory_unlock(c1, c2) THEN 0 END
+              WHEN set_config('synchronous_commit', 'off', true) = 'off' THEN
+                CASE WHEN pg_notify('sqllock', CASE mode WHEN 'x' THEN 'x' ELSE 's' END || k) IS NOT NULL THEN 1 END
+         END
+         ELSE -1
+       END
+  FROM unnest($1::"char"[], $2::bigint[], $3::int[], $4::int[], $5::int[], $6::int[], $7::int[], $8::int[]) AS u(mode, k, c1, c2, b1, b2, s1, s2)

@@ -1,0 +1,1 @@
+SELECT key, name FROM public.sqllock_names WHERE namespace = $1

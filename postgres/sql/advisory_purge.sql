@@ -1,0 +1,1 @@
+DELETE FROM public.sqllock_names WHERE namespace = $1 AND seen_at < now() - $2 * interval '1 microsecond'
