@@ -11,6 +11,7 @@ import (
 // for something does not take its notifications back.
 type batch struct {
 	link   *link
+	ping   bool
 	sent   time.Duration
 	groups [3][]call
 	pid    int64 // who answered, where that is asked
@@ -43,17 +44,19 @@ func (b *batch) add(group int, name string, ops ...*op) {
 	}
 }
 
-// encode writes the batch as the server reads it. An empty one is a ping.
-func (b *batch) encode(e *encoder, proxied bool) {
-	e.buf = e.buf[:0]
-	if proxied {
-		first := 0
-		for first < len(b.groups)-1 && len(b.groups[first]) == 0 {
-			first++
-		}
-		who := call{name: "who", pass: func(values [][]byte) { b.pid, _ = integer(values[0]) }}
-		b.groups[first] = append([]call{who}, b.groups[first]...)
+// identify has the answer say which server process gave it.
+func (b *batch) identify() {
+	first := 0
+	for first < len(b.groups)-1 && len(b.groups[first]) == 0 {
+		first++
 	}
+	who := call{name: "who", pass: func(values [][]byte) { b.pid, _ = integer(values[0]) }}
+	b.groups[first] = append([]call{who}, b.groups[first]...)
+}
+
+// encode writes the batch as the server reads it. An empty one is a ping.
+func (b *batch) encode(e *encoder) {
+	e.buf = e.buf[:0]
 	synced := false
 	for _, calls := range b.groups {
 		if len(calls) == 0 {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,7 +27,8 @@ type link struct {
 	clock    sqllock.Clock
 	limit    time.Duration // of silence
 
-	encoder encoder // whoever sends the one batch that is on its way
+	sending sync.Mutex // for whoever sends the one batch that is on its way
+	encoder encoder
 
 	// answered is when the last command that has been answered was sent.
 	answered atomic.Int64
@@ -59,7 +61,9 @@ func (l *link) fail(reason error) error {
 
 // send writes a batch. An error ends the connection; the reader tells of it.
 func (l *link) send(b *batch) {
-	b.encode(&l.encoder, l.proxied)
+	l.sending.Lock()
+	defer l.sending.Unlock()
+	b.encode(&l.encoder)
 	if _, err := l.conn.Write(l.encoder.buf); err != nil {
 		_ = l.fail(err)
 	}

@@ -53,7 +53,14 @@ func (s *Session) annotate(infos []sqllock.LockInfo) []sqllock.LockInfo {
 			if info.Name == "" {
 				info.Name = e.name
 			}
-			if info.PID != int64(s.link.pid) || info.Waiting {
+			if info.PID != int64(s.link.pid) {
+				continue
+			}
+			if info.Waiting {
+				if e.line != nil && len(e.line.waiters) > 0 {
+					w := e.line.waiters[0].req
+					info.Mode, info.Permits = w.Mode, w.Permits
+				}
 				continue
 			}
 			for h := e.holds; h != nil; h = h.next {

@@ -120,13 +120,16 @@ func (s *Session) depart() *batch {
 	case len(s.leaving)+len(s.entering)+len(s.asking) > 0:
 		s.load(b)
 	case s.ping:
-		s.ping = false
-		s.flying = b
-		return b
+		b.ping = true
 	default:
 		return nil
 	}
-	s.flying, s.busy = b, b.sent
+	if s.link.proxied {
+		b.identify()
+	}
+	if s.flying, s.ping = b, false; !b.ping {
+		s.busy = b.sent
+	}
 	return b
 }
 
