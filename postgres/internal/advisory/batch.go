@@ -2,18 +2,19 @@ package advisory
 
 import (
 	"fmt"
+	"os"
+	"strconv"
 	"time"
 
 	"github.com/sqllock/toolkit/sqllock"
 )
 
-// batch is what one write carries: up to three transactions. What gives up comes first, so that an error of those who ask
-// for something does not take its notifications back.
+// batch is what one write carries: one transaction for what gives up and what wants to hold, in this order, and one for questions.
 type batch struct {
 	link   *link
 	ping   bool
 	sent   time.Duration
-	groups [3][]call
+	groups [2][]call
 	pid    int64 // who answered, where that is asked
 	failed error // of one of the transactions
 
@@ -33,14 +34,33 @@ type call struct {
 
 // The transactions of a batch.
 const (
-	leaving = iota
-	entering
+	changing = iota
 	asking
 )
 
 func (b *batch) add(group int, name string, ops ...*op) {
 	if len(ops) > 0 {
 		b.groups[group] = append(b.groups[group], call{name: name, ops: ops})
+	}
+}
+
+// few are so many that a statement for each costs less than one for all, which takes longer to set up.
+var few = 8
+
+// addEach adds a statement for each op, or one for all.
+func (b *batch) addEach(name string, ops []*op) {
+	if len(ops) > few {
+		b.add(changing, name+"_many", ops...)
+		return
+	}
+	for i := range ops {
+		b.add(changing, name, ops[i:i+1:i+1]...)
+	}
+}
+
+func init() {
+	if v, err := strconv.Atoi(os.Getenv("FEW")); err == nil {
+		few = v
 	}
 }
 
@@ -84,19 +104,20 @@ func (c call) parameters(e *encoder) {
 	barrier := func(i int) (pair, bool) { return c.ops[i].entry.barrier, true }
 	intent := func(i int) (pair, bool) { return c.ops[i].entry.intent, true }
 	switch c.name {
-	case "try":
+	case "lock":
 		e.int8(c.ops[0].entry.key)
 		e.pair(c.ops[0].entry.barrier)
 	case "unlock":
 		e.int8(c.ops[0].entry.key)
 		e.pair(c.ops[0].entry.companion)
-	case "attempt":
-		e.chars(n, func(i int) byte {
-			if c.ops[i].join {
-				return 'j'
-			}
-			return letter(c.ops[i].req.Mode)
-		})
+	case "lock_many":
+		e.int8s(n, key)
+		e.pairs(n, barrier)
+	case "unlock_many":
+		e.int8s(n, key)
+		e.pairs(n, companion)
+	case "share":
+		e.bools(n, func(i int) bool { return c.ops[i].join })
 		e.int8s(n, key)
 		e.pairs(n, barrier)
 		e.pairs(n, intent)
@@ -109,7 +130,7 @@ func (c call) parameters(e *encoder) {
 		e.bool(o.yields)
 		e.bool(o.join)
 		e.pairs(len(o.slots), func(i int) (pair, bool) { return o.entry.slot(o.slots[i]), true })
-	case "release":
+	case "unshare":
 		e.chars(n, func(i int) byte {
 			if o := c.ops[i]; o.hold.req.Mode == sqllock.ModePermit && o.last {
 				return 'q'
@@ -218,14 +239,19 @@ func (b *batch) complete() error {
 	return nil
 }
 
-// fail is the end of the current transaction: none of its answers counts.
+// fail is the end of the current transaction. What was given up before stays given up, because the locks of a session know no
+// transactions, but notifications do.
 func (b *batch) fail(err error) {
 	if b.current() == nil {
 		return
 	}
 	b.failed = err
-	for _, c := range b.groups[b.group] {
+	for i, c := range b.groups[b.group] {
 		for _, o := range c.ops {
+			if i < b.call && (c.name == "unlock" || c.name == "unlock_many" || c.name == "unshare") {
+				o.unheard = o.code == notified
+				continue
+			}
 			o.err, o.answered = err, true
 		}
 	}

@@ -204,7 +204,7 @@ func (s *Session) tick(l *link) {
 			s.mu.Unlock()
 			return
 		}
-		s.ping = s.flying == nil && l.silence() >= s.cfg.ping()
+		s.ping = s.flying == nil && l.silence() >= next // so that no more than a ping interval passes between two commands
 		s.name()
 		if s.unused() {
 			s.hangUp()
@@ -256,9 +256,6 @@ func (s *Session) Close(ctx context.Context) error {
 				s.giveBack(h)
 			}
 		}
-	}
-	if s.watch != nil {
-		s.watch.stop()
 	}
 	s.unlock()
 

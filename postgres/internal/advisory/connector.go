@@ -129,10 +129,10 @@ func process(ctx context.Context, pg *pgx.Conn) (uint32, error) {
 	return uint32(pid), err
 }
 
-// tokenGap is what each new session adds to the sequence. The server writes a sequence ahead of its use, but does not wait for the disk at
-// each commit: after a crash it may count again what sessions that have died with it were given since. No session asks for a
-// token before it has left that behind.
-const tokenGap = 1 << 24
+// tokenGap is what each new session adds to the sequence, once, waiting for the disk. Then it asks for tokens without waiting, and for nothing else
+// that the disk would have to remember: a crash of the server, or a fail-over to a replica that was behind, may take the sequence back, but ends all
+// sessions too, and no new one gets a token before it has left behind what could have been given out since.
+const tokenGap = 1 << 28
 
 // prepare makes the connection ours: settings, statements, the locks that show that it lives, and LISTEN.
 func (c Connector) prepare(ctx context.Context, pg *pgx.Conn, l *link) error {
@@ -163,7 +163,7 @@ func (c Connector) prepare(ctx context.Context, pg *pgx.Conn, l *link) error {
 	_, _ = rand.Read(random[:]) // never fails
 	l.nonce = pair{int32(binary.BigEndian.Uint32(random[:])), int32(binary.BigEndian.Uint32(random[4:]))}
 	l.marker = marker(c.Namespace, l.pid)
-	alive := fmt.Sprintf("LISTEN %s; SELECT pg_try_advisory_lock(%d, %d) AND pg_try_advisory_lock(%d, %d)",
+	alive := fmt.Sprintf("SET synchronous_commit = off; LISTEN %s; SELECT pg_try_advisory_lock(%d, %d) AND pg_try_advisory_lock(%d, %d)",
 		channel, l.nonce.a, l.nonce.b, l.marker.a, l.marker.b)
 	results, err := pg.PgConn().Exec(ctx, alive).ReadAll()
 	if err != nil {

@@ -9,8 +9,11 @@ import (
 	"github.com/sqllock/toolkit/sqllock"
 )
 
-// outOfMemory is what the server answers when its lock table is full, https://www.postgresql.org/docs/current/errcodes-appendix.html
-const outOfMemory = "53200"
+// SQLSTATEs, https://www.postgresql.org/docs/current/errcodes-appendix.html
+const (
+	outOfMemory      = "53200" // the lock table is full
+	lockNotAvailable = "55P03"
+)
 
 // explain says what to do about an error of an attempt.
 func explain(err error) error {

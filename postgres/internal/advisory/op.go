@@ -45,6 +45,7 @@ type op struct {
 	pids     []int64
 	err      error
 	answered bool
+	unheard  bool // the notification that a release has sent was taken back
 
 	granted   *Hold
 	settled   bool

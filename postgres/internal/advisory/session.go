@@ -135,26 +135,20 @@ func (s *Session) depart() *batch {
 
 // load takes ops into a batch, those of one kind into one statement where there is one for many.
 func (s *Session) load(b *batch) {
-	var delists, releases, enlists, attempts []*op
+	var delists, enlists, unlocks, unshares, locks, shares, permits []*op
 	for _, o := range take(&s.leaving) {
-		if o.kind == delist {
-			delists = append(delists, o)
-			continue
-		}
-		if l := o.entry.line; o.last && l != nil && l.enlisted && len(l.waiters) == 0 {
+		if l := o.entry.line; o.kind == delist || o.last && l != nil && l.enlisted && len(l.waiters) == 0 {
 			o.intend = l.intent
 			delists = append(delists, o)
 		}
-		releases = append(releases, o)
+		switch {
+		case o.kind == delist:
+		case o.hold.req.Mode == sqllock.ModeExclusive:
+			unlocks = append(unlocks, o)
+		default:
+			unshares = append(unshares, o)
+		}
 	}
-	b.add(leaving, "delist", delists...)
-	if len(releases) == 1 && releases[0].hold.req.Mode == sqllock.ModeExclusive {
-		b.add(leaving, "unlock", releases[0])
-	} else {
-		b.add(leaving, "release", releases...)
-	}
-
-	var permits []*op
 	for _, o := range take(&s.entering) {
 		if w := o.waiter; w != nil {
 			l := o.entry.queue()
@@ -165,27 +159,32 @@ func (s *Session) load(b *batch) {
 				enlists = append(enlists, o)
 			}
 		}
-		if o.req.Mode == sqllock.ModePermit {
+		switch o.req.Mode {
+		case sqllock.ModeShared:
+			shares = append(shares, o)
+		case sqllock.ModePermit:
 			permits = append(permits, o)
-		} else {
-			attempts = append(attempts, o)
+		default:
+			locks = append(locks, o)
 		}
 	}
-	b.add(entering, "enlist", enlists...)
-	if len(attempts) == 1 && attempts[0].req.Mode == sqllock.ModeExclusive {
-		b.add(entering, "try", attempts[0])
-	} else {
-		b.add(entering, "attempt", attempts...)
-	}
+	b.add(changing, "delist", delists...)
+	b.addEach("unlock", unlocks)
+	b.add(changing, "unshare", unshares...)
+	b.add(changing, "enlist", enlists...)
+	b.addEach("lock", locks)
+	b.add(changing, "share", shares...)
 	for _, o := range permits {
 		o.slots = o.entry.freeSlots(o.req.Permits, rand.New(s.cfg.Rand).IntN(o.req.Permits))
-		b.add(entering, "permit", o)
+		b.add(changing, "permit", o)
 	}
-	names := map[kind]string{unguarded: "unguarded", notify: "notify", holders: "holders"}
 	for _, o := range take(&s.asking) {
-		b.add(asking, names[o.kind], o)
+		b.add(asking, questions[o.kind], o)
 	}
 }
+
+// questions are the statements of ops that change nothing.
+var questions = map[kind]string{unguarded: "unguarded", notify: "notify", holders: "holders"}
 
 func take(from *[]*op) []*op {
 	ops := *from
@@ -258,7 +257,7 @@ func (s *Session) submit(o *op) {
 // begin sends an op, or answers it without asking the server.
 func (s *Session) begin(o *op) {
 	e := o.entry
-	if o.abandoned {
+	if o.abandoned || o.waiter != nil && o.waiter.ended {
 		s.finish(o, nil)
 		s.follow(e)
 		return
@@ -501,6 +500,13 @@ func (s *Session) released(o *op) {
 				s.follow(e)
 			}
 		})
+	}
+	if o.unheard {
+		what := otherGone
+		if h.req.Mode == sqllock.ModeExclusive {
+			what = writerGone
+		}
+		s.submit(&op{kind: notify, message: string(what) + FormatKey(e.key)})
 	}
 	s.finish(o, err)
 	s.acknowledge(e)

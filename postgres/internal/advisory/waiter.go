@@ -45,6 +45,7 @@ func (s *Session) Wait(ctx context.Context, req *sqllock.Request) (sqllock.Hold,
 	l.waiters = append(l.waiters, w)
 	s.try(w)
 	s.startPolling()
+	s.startSentinel()
 	s.unlock()
 
 	select {

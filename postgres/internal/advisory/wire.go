@@ -9,19 +9,21 @@ import (
 
 // prepared are the statements of a session and the types of their parameters.
 var prepared = map[string][]uint32{
-	"try":       {pgtype.Int8OID, pgtype.Int4OID, pgtype.Int4OID},
-	"attempt":   {pgtype.QCharArrayOID, pgtype.Int8ArrayOID, pgtype.Int4ArrayOID, pgtype.Int4ArrayOID, pgtype.Int4ArrayOID, pgtype.Int4ArrayOID, pgtype.BoolArrayOID},
-	"permit":    {pgtype.Int8OID, pgtype.Int4OID, pgtype.Int4OID, pgtype.Int4OID, pgtype.Int4OID, pgtype.BoolOID, pgtype.BoolOID, pgtype.Int4ArrayOID, pgtype.Int4ArrayOID},
-	"unlock":    {pgtype.Int8OID, pgtype.Int4OID, pgtype.Int4OID},
-	"release":   {pgtype.QCharArrayOID, pgtype.Int8ArrayOID, pgtype.Int4ArrayOID, pgtype.Int4ArrayOID, pgtype.Int4ArrayOID, pgtype.Int4ArrayOID, pgtype.Int4ArrayOID, pgtype.Int4ArrayOID},
-	"enlist":    {pgtype.Int4ArrayOID, pgtype.Int4ArrayOID, pgtype.Int4ArrayOID, pgtype.Int4ArrayOID},
-	"delist":    {pgtype.Int8ArrayOID, pgtype.Int4ArrayOID, pgtype.Int4ArrayOID, pgtype.Int4ArrayOID, pgtype.Int4ArrayOID},
-	"unguarded": {pgtype.Int4OID, pgtype.Int4OID},
-	"notify":    {pgtype.TextOID},
-	"holders":   {pgtype.Int8OID},
-	"mine":      {},
-	"drop":      {pgtype.BoolArrayOID, pgtype.Int8ArrayOID, pgtype.BoolArrayOID},
-	"who":       {},
+	"lock":        {pgtype.Int8OID, pgtype.Int4OID, pgtype.Int4OID},
+	"lock_many":   {pgtype.Int8ArrayOID, pgtype.Int4ArrayOID, pgtype.Int4ArrayOID},
+	"unlock_many": {pgtype.Int8ArrayOID, pgtype.Int4ArrayOID, pgtype.Int4ArrayOID},
+	"share":       {pgtype.BoolArrayOID, pgtype.Int8ArrayOID, pgtype.Int4ArrayOID, pgtype.Int4ArrayOID, pgtype.Int4ArrayOID, pgtype.Int4ArrayOID, pgtype.BoolArrayOID},
+	"permit":      {pgtype.Int8OID, pgtype.Int4OID, pgtype.Int4OID, pgtype.Int4OID, pgtype.Int4OID, pgtype.BoolOID, pgtype.BoolOID, pgtype.Int4ArrayOID, pgtype.Int4ArrayOID},
+	"unlock":      {pgtype.Int8OID, pgtype.Int4OID, pgtype.Int4OID},
+	"unshare":     {pgtype.QCharArrayOID, pgtype.Int8ArrayOID, pgtype.Int4ArrayOID, pgtype.Int4ArrayOID, pgtype.Int4ArrayOID, pgtype.Int4ArrayOID, pgtype.Int4ArrayOID, pgtype.Int4ArrayOID},
+	"enlist":      {pgtype.Int4ArrayOID, pgtype.Int4ArrayOID, pgtype.Int4ArrayOID, pgtype.Int4ArrayOID},
+	"delist":      {pgtype.Int8ArrayOID, pgtype.Int4ArrayOID, pgtype.Int4ArrayOID, pgtype.Int4ArrayOID, pgtype.Int4ArrayOID},
+	"unguarded":   {pgtype.Int4OID, pgtype.Int4OID},
+	"notify":      {pgtype.TextOID},
+	"holders":     {pgtype.Int8OID},
+	"mine":        {},
+	"drop":        {pgtype.BoolArrayOID, pgtype.Int8ArrayOID, pgtype.BoolArrayOID},
+	"who":         {},
 }
 
 // prefix keeps the names of our statements apart from those that the application prepares when it connects.

@@ -4,8 +4,7 @@ SELECT CASE WHEN pg_advisory_unlock_shared(c1, c2) THEN
               WHEN pg_advisory_unlock(i1, i2) THEN
                 CASE WHEN pg_try_advisory_lock(c1, c2) THEN
                        CASE WHEN pg_advisory_unlock(c1, c2) THEN 0 END
-                     WHEN set_config('synchronous_commit', 'off', true) = 'off' THEN
-                       CASE WHEN pg_notify('sqllock', 'x' || k) IS NOT NULL THEN 1 END
+                     WHEN pg_notify('sqllock', 'x' || k) IS NOT NULL THEN 1
                 END
               ELSE -1
          END

@@ -1,5 +1,5 @@
 -- One attempt at a permit. $1: key; $2, $3: barrier; $4, $5: intent; $6: yields; $7: whether this session has a permit of the key already;
--- $8, $9: the slots that it does not have. Answers as in attempt.sql, and the place of the slot in the arrays.
+-- $8, $9: the slots that it does not have. Answers as in share.sql, and the place of the slot in the arrays.
 WITH RECURSIVE slot(i, got) AS (
     SELECT 0, false
     UNION ALL

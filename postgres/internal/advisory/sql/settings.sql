@@ -9,10 +9,11 @@ SELECT set_config(s.name, wanted.setting, false)
     ('default_transaction_isolation', 'read committed'),
     ('default_transaction_read_only', 'off'),
     ('default_transaction_deferrable', 'off'),
-    ('synchronous_commit', 'on'),                 -- with off, a crash of the server gives tokens out twice
+    ('synchronous_commit', 'on'),                 -- until the session has set the sequence of tokens
     ('search_path', 'pg_catalog'),
     ('row_security', 'on'),
     ('jit', 'off'),
+    ('plan_cache_mode', 'force_generic_plan'),    -- planning takes longer than any of the statements
     ('idle_session_timeout', $1),                 -- a stopped process: its kernel still acknowledges
     ('tcp_user_timeout', $1),                     -- an unreachable one
     ('tcp_keepalives_idle', $2),
