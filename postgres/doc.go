@@ -1,9 +1,23 @@
 // Package postgres keeps locks in PostgreSQL.
 //
-// [Table] keeps leases in the toolkit's own tables. It works through poolers in transaction mode, survives
-// restarts of the server, and has everything: readers and writers, permits, tokens, AtLeast, metadata, fair waiting.
+// [Advisory] keeps session locks, on pg_advisory_lock. It needs no tables, what a process holds is free the moment it dies, and everything
+// that a process holds and waits for is on one connection. This is what most should take.
+//
+//	locks := sqllock.New(postgres.Advisory(pool))
+//
+// [Table] keeps leases in the toolkit's own tables. They work through poolers in transaction mode, survive the loss of a connection and
+// restarts of the server, and have what session locks have not: TTL, AtLeast, metadata, and an order among waiting processes.
 //
 //	locks := sqllock.New(postgres.Table(pool))
+//
+// The two never exclude each other: choose one for each name.
+//
+// # How a session lock is kept
+//
+// A Client of Advisory has one connection of its own, which dies with its process. Attempts and releases of many goroutines travel in one round trip; a waiter
+// is woken by NOTIFY, sent only where somebody waits, and never waits inside the server, so it holds no snapshot. A holder learns of the end of its session
+// when the connection does, and of silence before the server gives the lock away. [AdvisoryBackend.Guard] ties a transaction to a lock: whoever is granted it next
+// waits for that transaction, even if the session has died. docs/advisory.md has all of it: keys, tokens, who believes what, what is refused.
 //
 // # How a lease is kept
 //
@@ -27,7 +41,7 @@
 //
 // # Connections
 //
-// A Client uses two connections of its own, opened from the pool's configuration including BeforeConnect and AfterConnect, and closed after a
+// A Client of a Table uses two connections of its own, opened from the pool's configuration including BeforeConnect and AfterConnect, and closed after a
 // minute in which nothing was held or asked: one acquires and releases, gathering what goroutines want into few transactions; the other renews
 // and listens. Statements are prepared or not as the pool's DefaultQueryExecMode says. Behind a pooler in transaction mode set that as the
 // pooler needs it, and give [NoListen].

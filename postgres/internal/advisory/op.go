@@ -59,6 +59,12 @@ const (
 	yielded = -2 // others wait for it exclusively
 )
 
+// What stands in the way, for people and for those who wait.
+const (
+	detailGuarded = "a transaction that a former holder has guarded"
+	detailYielded = "others, and somebody waits to lock it exclusively"
+)
+
 // The answers to a release.
 const (
 	notified = 1

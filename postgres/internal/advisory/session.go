@@ -410,7 +410,7 @@ func (s *Session) tried(o *op) {
 	case o.null:
 		s.conclude(o, nil, &sqllock.HeldError{Name: o.req.Name})
 	case o.code == yielded:
-		s.conclude(o, nil, &sqllock.HeldError{Name: o.req.Name, Detail: "others, and somebody waits to lock it exclusively"})
+		s.conclude(o, nil, &sqllock.HeldError{Name: o.req.Name, Detail: detailYielded})
 	case o.code == guarded && o.waiter == nil && o.req.Mode != sqllock.ModeExclusive && o.tries < 4:
 		// Perhaps nothing but another's test, which takes an instant.
 		s.locks -= o.cost
@@ -420,7 +420,7 @@ func (s *Session) tried(o *op) {
 		s.park(o, time.Millisecond<<o.tries/2)
 		return
 	case o.code == guarded:
-		s.conclude(o, nil, &sqllock.HeldError{Name: o.req.Name, Detail: "a transaction that a former holder has guarded"})
+		s.conclude(o, nil, &sqllock.HeldError{Name: o.req.Name, Detail: detailGuarded})
 	default:
 		h := &Hold{
 			session: s, link: s.link, entry: o.entry, req: o.req, token: o.code, since: s.now(), slot: o.slot,

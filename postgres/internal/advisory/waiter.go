@@ -94,7 +94,7 @@ func (s *Session) attempted(w *waiter, h *Hold, err error) {
 		switch {
 		case w.again:
 			s.try(w)
-		case held.Detail != "" && s.unguardedSoon(w):
+		case held.Detail == detailGuarded && s.unguardedSoon(w):
 		}
 	case permanent(err):
 		s.end(w, nil, err)
