@@ -10,8 +10,8 @@ import (
 	"github.com/sqllock/toolkit/sqllock"
 )
 
-// list is who holds what and who waits, by name where the name was written down.
-func (b *AdvisoryBackend) list(ctx context.Context) ([]sqllock.LockInfo, error) {
+// list is who holds what and who waits, by name where the name was written down or is among those that the caller knows.
+func (b *AdvisoryBackend) list(ctx context.Context, known []advisory.Named) ([]sqllock.LockInfo, error) {
 	rows, err := b.pool.Query(ctx, b.sql["advisory_locks"])
 	if err != nil {
 		return nil, b.explain("locks", err)
@@ -26,6 +26,9 @@ func (b *AdvisoryBackend) list(ctx context.Context) ([]sqllock.LockInfo, error) 
 	names, err := b.names(ctx)
 	if err != nil {
 		return nil, b.explain("locks", err)
+	}
+	for _, n := range known {
+		names[n.Key] = n.Name
 	}
 	return advisory.Classify(b.opts.namespace, seen, names), nil
 }

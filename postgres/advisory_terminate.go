@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/sqllock/toolkit/postgres/internal/advisory"
 	"github.com/sqllock/toolkit/sqllock"
 )
 
@@ -24,7 +25,8 @@ func (b *AdvisoryBackend) Terminate(ctx context.Context, name string) (freed []s
 	if err := sqllock.CheckName(name); err != nil {
 		return nil, err
 	}
-	infos, err := b.list(ctx)
+	named := []advisory.Named{{Key: b.key(name), Name: name}} // whether or not it is written down, and whoever holds it
+	infos, err := b.list(ctx, named)
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +50,7 @@ func (b *AdvisoryBackend) Terminate(ctx context.Context, name string) (freed []s
 	}
 	const look = 20 * time.Millisecond
 	for {
-		left, err := b.list(ctx)
+		left, err := b.list(ctx, named)
 		if err != nil && context.Cause(ctx) == nil {
 			return freed, err
 		}

@@ -94,9 +94,14 @@ func (c *Client) wait(ctx context.Context, l *Lock) (Hold, error) {
 		}
 		return nil, c.heldHere(l, err)
 	}
+	l.req.Waits = true
 	r := c.tryOne(ctx, l)
-	if errors.Is(r.Err, ErrNotAcquired) && context.Cause(ctx) == nil {
-		r.Hold, r.Err = c.session.Wait(ctx, &l.req)
+	if held, ok := errors.AsType[*HeldError](r.Err); ok {
+		if cause := context.Cause(ctx); cause == nil {
+			r.Hold, r.Err = c.session.Wait(ctx, &l.req)
+		} else if held.Cause == nil {
+			held.Cause = cause
+		}
 	}
 	return c.settle(r, l)
 }

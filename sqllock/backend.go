@@ -104,6 +104,7 @@ type Request struct {
 	AtLeast  time.Duration     // leases: not granted to others before so long has passed
 	Metadata map[string]string // never changed after the request was made
 	Holder   Holder            // is told of a loss
+	Waits    bool              // if this attempt is refused, a Wait follows unless its context has ended
 }
 
 // Result is the outcome of one attempt: a Hold, or an Err.

@@ -126,6 +126,8 @@ func (c *Client) supports(o options) error {
 		return unsupported("TTL", "a Table")
 	case o.atLeast != 0 && !can.Leases:
 		return unsupported("AtLeast", "a Table")
+	case o.metadata != nil && !can.Metadata:
+		return unsupported("Metadata", "a Table")
 	}
 	return nil
 }

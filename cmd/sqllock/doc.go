@@ -1,8 +1,9 @@
 // Command sqllock takes locks in a database for shell scripts, cron jobs and everything else that is not written in Go.
 //
 //	sqllock exec nightly-report -- ./report.sh
-//	sqllock exec --dsn-file db.dsn --backend table -w 30s --ttl 1m deploy -- ./deploy.sh
+//	sqllock exec --dsn-file db.dsn -w 30s deploy -- ./deploy.sh
 //	sqllock migrate up --dsn-file db.dsn
+//	sqllock exec --dsn-file db.dsn --backend table --ttl 1m deploy -- ./deploy.sh
 //
 // exec waits until it holds the lock, runs the command, and releases the lock when the command has ended. The command is run
 // without a shell. It has our stdin, stdout and stderr, leads a process group of its own, and gets the terminal if we had it. What it
@@ -16,8 +17,9 @@
 //	sqlite:PATH, sqlite:///PATH                             the latter for absolute paths
 //
 // The PATH of SQLite is taken as it is, without escapes or parameters. The file is made, with its tables, if it does not exist; its
-// directory must. In PostgreSQL `sqllock migrate up` installs the tables. What the URL leaves open is taken from $PGHOST, $PGUSER,
-// $PGPASSWORD, ~/.pgpass and so on. Connecting is given up after ten seconds unless connect_timeout says otherwise.
+// directory must. In PostgreSQL `sqllock migrate up` installs the tables, for those who need them: see below. What the URL leaves open
+// is taken from $PGHOST, $PGUSER, $PGPASSWORD, ~/.pgpass and so on. Connecting is given up after ten seconds unless connect_timeout says
+// otherwise, and for a session lock after eight at the latest.
 //
 // If none of the three is given, the locks are in sqllock/locks.db in $XDG_STATE_HOME, or else in ~/.local/state: for processes of one
 // user on one machine. One that is given but empty is an error.
@@ -26,25 +28,50 @@
 // out of the command's environment, where these are:
 //
 //	SQLLOCK_NAME    the name that is locked
-//	SQLLOCK_TOKEN   the fencing token, larger for each later holder of the name
+//	SQLLOCK_TOKEN   the fencing token, larger for each later holder of the name; 0 if the backend gives none
 //	SQLLOCK_OWNER   what we call ourselves in the database: --owner, or HOST/PID
+//
+// # How the lock is kept
+//
+//	--backend advisory   a session lock of PostgreSQL, and the default there
+//	--backend table      a lease in the toolkit's tables; all that SQLite has
+//
+// A session lock needs nothing installed, and is free as soon as its session with the server ends, be it because we were killed, because
+// the connection broke or because an administrator ended it. Its session must not be shared: behind PgBouncer in transaction mode it is
+// refused, and so it is on a standby. Where the tables are installed, and we may use the sequence sqllock_token, it has a token. Its --slots
+// must be the same number for everybody.
+//
+// A lease survives its connection, and a restart of the server: for up to --ttl, also after we were killed. It always has a token,
+// can be kept --at-least for a while, and is given to those who wait in the order in which they came. Behind a pooler in
+// transaction mode the URL needs default_query_exec_mode=exec.
+//
+// The two do not exclude each other: everybody who wants a name must use the same. The default will not change.
 //
 // # When the lock is lost
 //
-// The lock is a lease, which we renew every third of --ttl. If no renewal has succeeded for so long that only --kill-after is left until a
+// A lease we renew every third of --ttl. If no renewal has succeeded for so long that only --kill-after is left until a
 // tenth before its end, the command's group gets TERM, and what is then still there gets KILL that tenth before: before anybody else
 // can have the lock. If it was taken away by force, or deleted in the database, somebody else may have it already; the command
-// gets TERM at once, and KILL after --kill-after. In all these cases the exit code is 75, whatever the command's own was.
+// gets TERM at once, and KILL after --kill-after.
+//
+// With a session lock the command gets TERM as soon as we learn that the session has ended or the lock was taken away by force, and KILL
+// after --kill-after; somebody else may have the lock already. If the server does not answer for eight seconds, we give up: the command
+// gets TERM, and KILL after --kill-after, which is at most five seconds, so before the server, which keeps the session for fifteen, lets
+// anybody else have the lock.
+//
+// In all these cases the exit code is 75, whatever the command's own was.
 //
 // A process that has left the group (setsid, a daemon) is out of reach. And sqllock cannot act while it is stopped, or the machine
-// asleep: then the command goes on, or wakes up, without the lock, and is killed as soon as sqllock finds out. Work that must never
-// happen twice needs SQLLOCK_TOKEN, checked by whoever stores its results.
+// asleep: then the command goes on, or wakes up, without the lock, and is ended as soon as sqllock finds out. (Of a session lock
+// whose sqllock is stopped, a server older than PostgreSQL 14 never lets go.) Work that must never happen twice needs SQLLOCK_TOKEN,
+// checked by whoever stores its results.
 //
 // # When sqllock is killed
 //
 // TERM, INT, HUP and QUIT end the waiting, and our place in line with it; once the command runs they are passed on to its group. After
-// kill -9 of sqllock, a second process on Linux kills the command and its group at once, and the lock is free when its lease has run
-// out. On other systems the command runs on. On Windows there are no process groups either: signals, TERM included, kill the
+// kill -9 of sqllock, a second process on Linux kills the command and its group at once. A lease is free when it has run out, long
+// after that; a session lock is free at the same moment, so the next holder may begin while the last of the group are dying.
+// On other systems the command runs on. On Windows there are no process groups either: signals, TERM included, kill the
 // command alone and at once.
 //
 // # Exit codes
@@ -52,10 +79,11 @@
 //	the command's   it ran and ended; 128 + n if signal n killed it
 //	1               the lock was not acquired (-n, -w); another with -E
 //	64              usage: a flag, a name, a DSN
-//	69              the database cannot be reached, or answers with an error
+//	69              the database cannot be reached, answers with an error, or has no room for another lock
 //	71              the system does not let us run and watch over a command
 //	75              the lock was lost while the command ran; the command was ended
-//	78              the toolkit's tables are missing or of another version: sqllock migrate up
+//	78              the toolkit's tables are missing or of another version: sqllock migrate up; or session locks would exclude nobody
+//	                there (a pooler in transaction mode, a standby): the message says what to change
 //	126, 127        the command cannot be started, or does not exist
 //	128 + n         signal n ended the waiting
 //

@@ -96,7 +96,7 @@ func TestDSNComesFromOnePlaceAndNeverSilentlyFromNone(t *testing.T) {
 func TestDatabaseThatCannotBeReachedIs69(t *testing.T) {
 	t.Parallel()
 	addr := unreachable(t)
-	for _, args := range []string{"exec --backend table name -- true", "migrate up", "migrate status", "migrate down --yes"} {
+	for _, args := range []string{"exec name -- true", "exec --backend table name -- true", "migrate up", "migrate status", "migrate down --yes"} {
 		p := program(t, strings.Split(args, " ")...).with(dsnVariable + "=postgres://" + addr + "/db")
 		p.run().requireError(t, exitUnavailable, addr, "refused")
 	}
@@ -143,6 +143,12 @@ func TestDeafServerIsWaitedForNoLongerThanTold(t *testing.T) {
 		require.GreaterOrEqual(t, o.took, 700*time.Millisecond)
 		require.Less(t, o.took, connectTimeout)
 	}
+	o := program(t, "exec", "-w", "700ms", "name", "--", "true").with(dsnVariable + "=postgres://" + addr + "/db?sslmode=disable").run()
+	o.requireError(t, exitUnavailable, "the database has not answered: waited 700ms")
+	require.Less(t, o.took, connectTimeout/2)
+	o = program(t, "exec", "name", "--", "true").with(dsnVariable + "=postgres://" + addr + "/db?sslmode=disable&connect_timeout=1").run()
+	o.requireError(t, exitUnavailable, addr)
+	require.Less(t, o.took, connectTimeout/2)
 }
 
 func TestConnectingIsBoundedThoughTheDSNSaysNothing(t *testing.T) {
@@ -206,7 +212,7 @@ func TestPasswordIsNeverShown(t *testing.T) {
 		require.NoError(t, os.WriteFile(file, []byte(dsn), 0o600))
 		for _, p := range []*process{
 			program(t, "exec", "-v", "--backend", "table", "name", "--", "env").with(dsnVariable + "=" + dsn),
-			program(t, "exec", "-v", "--backend", "table", "--dsn-file", file, "name", "--", "env"),
+			program(t, "exec", "-v", "--dsn-file", file, "name", "--", "env"),
 			program(t, "exec", "-v", "--backend", "table", "--dsn", dsn, "name", "--", "env"),
 			program(t, "migrate", "up", "--dsn", dsn),
 		} {

@@ -35,27 +35,32 @@ func (c *cli) execCommand() *cobra.Command {
 		Long: `Run a command while a lock is held.
 
 The command gets the terminal, the signals TERM, INT, HUP and QUIT, and SQLLOCK_NAME, SQLLOCK_TOKEN and SQLLOCK_OWNER in its
-environment. If the lock is about to be lost the command gets TERM and, after --kill-after, KILL: before anybody else can have
-the lock. If sqllock itself is killed, the command is killed too (on Linux).
+environment. If the lock is lost, or about to be, the command gets TERM and, after --kill-after, KILL. If sqllock itself is killed,
+the command is killed too (on Linux).
+
+On PostgreSQL the lock is a session lock (advisory): it needs no tables, and ends with our connection. A lease (table) needs
+sqllock migrate up, survives the connection, works through a pooler in transaction mode, and is what --ttl and --at-least are for.
+The two do not exclude each other: everybody who wants a name must use the same.
 
 The exit code is the command's, or 1 (-E) if the lock was not acquired, 75 if it was lost, 64 for wrong usage, 69 if the
-database cannot be reached, 78 if its tables are missing, 126 or 127 if the command cannot be started, 128 + n for signal n.`,
+database cannot be reached, 78 if its tables are missing or session locks would exclude nobody there, 126 or 127 if the command
+cannot be started, 128 + n for signal n.`,
 		Example: `  sqllock exec nightly-report -- ./report.sh
-  sqllock exec --dsn-file db.dsn --backend table -w 30s deploy -- ./deploy.sh --verbose
+  sqllock exec --dsn-file db.dsn -w 30s deploy -- ./deploy.sh --verbose
   sqllock exec -n --slots 3 downloads -- curl -O https://example.com/file`,
 		RunE: func(cmd *cobra.Command, args []string) error { return e.run(cmd, args) },
 	}
 	f := cmd.Flags()
 	f.SetInterspersed(false) // what follows NAME belongs to the command
-	f.StringVar(&e.backend, "backend", "", "how the lock is kept: table (the default on SQLite)")
+	f.StringVar(&e.backend, "backend", "", "how the lock is kept: advisory (the default on PostgreSQL) or table (the default on SQLite)")
 	f.BoolVarP(&e.nonblock, "nonblock", "n", false, "do not wait")
 	f.DurationVarP(&e.wait, "wait", "w", 0, "wait no longer than this, connecting included (default: for ever)")
 	f.IntVarP(&e.conflict, "conflict-exit-code", "E", exitConflict, "exit code if the lock is not acquired")
 	f.BoolVarP(&e.shared, "shared", "s", false, "a reader's lock")
-	f.IntVar(&e.slots, "slots", 0, "one of so many permits")
-	f.DurationVar(&e.ttl, "ttl", sqllock.DefaultTTL, "after a crash the lock is free in at most this time")
-	f.DurationVar(&e.atLeast, "at-least", 0, "keep the lock for so long although the command has ended")
-	f.DurationVar(&e.killAfter, "kill-after", 0, "time between TERM and KILL when the lock is lost (default: a quarter of --ttl, at most 10s)")
+	f.IntVar(&e.slots, "slots", 0, "one of so many permits; everybody must give the same number")
+	f.DurationVar(&e.ttl, "ttl", sqllock.DefaultTTL, "after a crash the lock is free in at most this time; of --backend table")
+	f.DurationVar(&e.atLeast, "at-least", 0, "keep the lock for so long although the command has ended; of --backend table")
+	f.DurationVar(&e.killAfter, "kill-after", 0, "time between TERM and KILL when the lock is lost (default: a quarter of --ttl, at most 10s; 3.75s with advisory)")
 	f.StringVar(&e.owner, "owner", "", "how this process calls itself in the database (default: HOST/PID)")
 	return cmd
 }
@@ -81,14 +86,36 @@ func (e *execution) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	locks := sqllock.New(backend, sqllock.Owner(e.owner), sqllock.TTL(e.ttl), e.logger())
+	client := []sqllock.ClientOption{sqllock.Owner(e.owner), e.logger()}
+	if cmd.Flags().Changed("ttl") {
+		client = append(client, sqllock.TTL(e.ttl))
+	}
+	if !backend.Capabilities().Leases {
+		for _, flag := range []string{"ttl", "at-least"} {
+			if cmd.Flags().Changed(flag) {
+				return usage(fmt.Errorf("--%s is for leases, and a session lock ends with its session: it needs --backend %s", flag, kindTable))
+			}
+		}
+	}
+	locks := sqllock.New(backend, client...)
 
 	surviveBrokenPipe()
-	err = e.runLocked(ctx, locks, name, command, opts)
+	err = advise(e.runLocked(ctx, locks, name, command, opts))
 	// With the lock lost there is nothing left to tell the database, which may not even answer.
 	if !errors.Is(err, errLost) {
 		_ = locks.Close(ctx)
 		disconnect()
+	}
+	return err
+}
+
+// advise adds what the library, which does not know of our flags, cannot say. The exit code stays that of the error.
+func advise(err error) error {
+	switch {
+	case errors.Is(err, sqllock.ErrRefused):
+		return fmt.Errorf("%w; --backend %s needs no session of its own, but the tables of sqllock migrate up", err, kindTable)
+	case errors.Is(err, sqllock.ErrTooMany):
+		return fmt.Errorf("%w; --backend %s takes no room there", err, kindTable)
 	}
 	return err
 }
@@ -136,7 +163,7 @@ func (e *execution) options(cmd *cobra.Command) ([]sqllock.Option, error) {
 	}
 	// A renewal that succeeds in time leaves more than half of the TTL: the grace must fit into what is left when one has failed.
 	if e.killAfter < 0 || e.killAfter > e.ttl/3 {
-		return nil, fmt.Errorf("--kill-after %v: the time is between 0 and %v, a third of --ttl", e.killAfter, e.ttl/3)
+		return nil, fmt.Errorf("--kill-after %v: the time is between 0 and %v, a third of --ttl, or of a session lock's %v", e.killAfter, e.ttl/3, sessionTimeout)
 	}
 	var opts []sqllock.Option
 	if e.shared {
@@ -160,7 +187,11 @@ func (e *execution) runLocked(ctx context.Context, locks *sqllock.Client, name s
 		return err
 	})
 	if err == nil {
-		e.say("acquired %q, token %d", name, lock.Token())
+		if token := lock.Token(); token != 0 {
+			e.say("acquired %q, token %d", name, token)
+		} else {
+			e.say("acquired %q", name)
+		}
 		err = e.supervise(lock, command, signals)
 	}
 	if lock == nil || errors.Is(err, errLost) {
@@ -187,7 +218,7 @@ func (e *execution) acquire(ctx context.Context, locks *sqllock.Client, name str
 	}
 	// What is wrong with the database should not look like a lock that cannot be had.
 	if err := locks.Ping(ctx); err != nil {
-		return nil, err
+		return nil, unanswered(ctx, err)
 	}
 	var lock *sqllock.Lock
 	var err error
@@ -204,4 +235,12 @@ func (e *execution) acquire(ctx context.Context, locks *sqllock.Client, name str
 		return nil, &exitError{e.conflict, err}
 	}
 	return lock, err
+}
+
+// unanswered says what we have waited for where err is nothing but the end of the waiting.
+func unanswered(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil && err.Error() == cause.Error() {
+		return fmt.Errorf("the database has not answered: %w", err)
+	}
+	return err
 }

@@ -49,7 +49,7 @@ func exitCode(err error) int {
 		return exitLost
 	case errors.Is(err, sqllock.ErrSchema), errors.Is(err, sqllock.ErrRefused):
 		return exitConfig
-	default:
+	default: // sqllock.ErrTooMany is of the server, and may have passed when it is tried again
 		return exitUnavailable
 	}
 }

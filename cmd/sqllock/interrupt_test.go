@@ -35,14 +35,16 @@ func TestSignalEndsTheWaitingAndTheWaitersRowIsGone(t *testing.T) {
 func TestSignalEndsTheConnecting(t *testing.T) {
 	t.Parallel()
 	addr, connected := deaf(t)
-	job := program(t, "exec", "--backend", "table", "name", "--", "echo", "ran").
-		with(dsnVariable + "=postgres://" + addr + "/db?sslmode=disable").start()
-	<-connected
-	job.signal(syscall.SIGTERM)
-	o := job.end()
-	o.requireError(t, 143, "interrupted by signal: terminated")
-	require.Empty(t, o.stdout)
-	require.Less(t, o.took, connectTimeout/2)
+	for _, backend := range []string{kindAdvisory, kindTable} {
+		job := program(t, "exec", "--backend", backend, "name", "--", "echo", "ran").
+			with(dsnVariable + "=postgres://" + addr + "/db?sslmode=disable").start()
+		<-connected
+		job.signal(syscall.SIGTERM)
+		o := job.end()
+		o.requireError(t, 143, "interrupted by signal: terminated")
+		require.Empty(t, o.stdout)
+		require.Less(t, o.took, connectTimeout/2)
+	}
 }
 
 func TestSecondSignalEndsSqllockThoughTheDatabaseDoesNotLetItGo(t *testing.T) {

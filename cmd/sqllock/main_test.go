@@ -40,11 +40,15 @@ func TestMain(m *testing.M) {
 // patience is for what takes milliseconds, on a machine that is busy with something else.
 const patience = 30 * time.Second
 
-// place is a database with the toolkit's tables.
+// place is a database, and how locks are kept there.
 type place struct {
 	dsn   string
+	flags []string
 	locks *sqllock.Client // another process's, as it were
 }
+
+// inTable asks for leases where they are not the default.
+var inTable = []string{"--backend", "table"}
 
 func newPostgres(t *testing.T) place {
 	t.Helper()
@@ -53,12 +57,33 @@ func newPostgres(t *testing.T) place {
 
 func postgresPlace(t *testing.T, dsn string) place {
 	t.Helper()
+	migrateUp(t, dsn)
+	return newPlace(t, dsn, postgres.Table(newPool(t, dsn)), inTable...)
+}
+
+func migrateUp(t *testing.T, dsn string) {
+	t.Helper()
 	up := program(t, "migrate", "up", "--dsn", dsn).run()
 	require.Equal(t, 0, up.code, up.stderr)
+}
+
+func newPool(t *testing.T, dsn string) *pgxpool.Pool {
+	t.Helper()
 	pool, err := pgxpool.New(t.Context(), dsn)
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
-	return newPlace(t, dsn, postgres.Table(pool))
+	return pool
+}
+
+// newSessions is PostgreSQL as it comes: nothing is installed there, and no flag is needed.
+func newSessions(t *testing.T) place {
+	t.Helper()
+	return sessionPlace(t, testdb.Postgres(t))
+}
+
+func sessionPlace(t *testing.T, dsn string) place {
+	t.Helper()
+	return newPlace(t, dsn, postgres.Advisory(newPool(t, dsn)))
 }
 
 func newSQLite(t *testing.T) place {
@@ -67,15 +92,24 @@ func newSQLite(t *testing.T) place {
 	return newPlace(t, "sqlite:"+file, sqlite.Table(file))
 }
 
-func newPlace(t *testing.T, dsn string, backend sqllock.Backend) place {
+func newPlace(t *testing.T, dsn string, backend sqllock.Backend, flags ...string) place {
 	t.Helper()
-	p := place{dsn, sqllock.New(backend, sqllock.Owner("the test"))}
+	p := place{dsn, flags, sqllock.New(backend, sqllock.Owner("the test"))}
 	t.Cleanup(func() { _ = p.locks.Close(context.Background()) })
 	return p
 }
 
-// everywhere runs the test in both databases.
+// everywhere runs the test with every backend.
 func everywhere(t *testing.T, test func(t *testing.T, p place)) {
+	t.Run("advisory", func(t *testing.T) {
+		t.Parallel()
+		test(t, newSessions(t))
+	})
+	withLeases(t, test)
+}
+
+// withLeases runs the test with those backends that keep leases.
+func withLeases(t *testing.T, test func(t *testing.T, p place)) {
 	t.Run("postgres", func(t *testing.T) {
 		t.Parallel()
 		test(t, newPostgres(t))
@@ -89,11 +123,7 @@ func everywhere(t *testing.T, test func(t *testing.T, p place)) {
 // exec prepares sqllock exec in this place.
 func (p place) exec(t *testing.T, args ...string) *process {
 	t.Helper()
-	flags := []string{"exec"}
-	if !strings.HasPrefix(p.dsn, "sqlite:") {
-		flags = append(flags, "--backend", "table")
-	}
-	return program(t, append(flags, args...)...).with(dsnVariable + "=" + p.dsn)
+	return program(t, slices.Concat([]string{"exec"}, p.flags, args)...).with(dsnVariable + "=" + p.dsn)
 }
 
 // acquire holds the lock in the test itself.

@@ -47,7 +47,7 @@ func (c *cli) migrateCommand() *cobra.Command {
 		},
 	}
 	var yes bool
-	down := c.migration("down", "Remove the tables, and with them every lock", false, func(ctx context.Context, s schema, db *sql.DB) error {
+	down := c.migration("down", "Remove the tables, and with them every lock that is kept there", false, func(ctx context.Context, s schema, db *sql.DB) error {
 		if err := s.down(ctx, db); err != nil {
 			return err
 		}
@@ -55,11 +55,11 @@ func (c *cli) migrateCommand() *cobra.Command {
 	})
 	down.PreRunE = func(*cobra.Command, []string) error {
 		if !yes {
-			return usage(errors.New("migrate down ends every lock without telling its holder, and resets the tokens; add --yes if that is meant"))
+			return usage(errors.New("migrate down ends every lock of --backend table without telling its holder, and resets the tokens of all; add --yes if that is meant"))
 		}
 		return nil
 	}
-	down.Flags().BoolVar(&yes, "yes", false, "yes, remove every lock")
+	down.Flags().BoolVar(&yes, "yes", false, "yes, end the locks that are kept there")
 
 	var dialect string
 	text := &cobra.Command{

@@ -49,13 +49,18 @@ const glance = time.Second
 // watch forwards signals until the command has ended. It has the command ended if the lock was lost, or could be before the command
 // could have been killed, and returns true then.
 func (e *execution) watch(lock *sqllock.Lock, running *child.Child, signals <-chan os.Signal) (lost bool) {
-	// The command gets its grace as long as the lease lasts, and not a moment longer.
+	// The command gets its grace as long as the lease lasts, and not a moment longer. A session lock has no such end: when it is lost it
+	// may be somebody else's, and then no grace is short enough, or nobody's for a time that only the server knows.
 	end := func(why error) {
+		grace := e.killAfter
+		if deadline := lock.Deadline(); !deadline.IsZero() {
+			grace = max(min(grace, time.Until(deadline)), 0)
+		}
 		if !lost {
 			lost = true
 			e.warn("%v; ending the command", why)
 		}
-		running.Terminate(max(min(e.killAfter, time.Until(lock.Deadline())), 0))
+		running.Terminate(grace)
 	}
 	alarm := time.NewTimer(0)
 	defer alarm.Stop()
@@ -70,7 +75,11 @@ func (e *execution) watch(lock *sqllock.Lock, running *child.Child, signals <-ch
 			ended = nil
 			end(lock.Err())
 		case <-alarm.C:
-			if left := time.Until(lock.Deadline()) - e.killAfter; left > 0 {
+			deadline := lock.Deadline()
+			if deadline.IsZero() {
+				_ = lock.Err() // if the clock says that it is lost, this closes lock.Done
+				alarm.Reset(glance)
+			} else if left := time.Until(deadline) - e.killAfter; left > 0 {
 				alarm.Reset(min(left, glance))
 			} else {
 				end(fmt.Errorf("the lease on %q could not be renewed in time", lock.Name()))

@@ -36,7 +36,7 @@ func TestKilledHolderTakesItsCommandAlongBeforeTheNextOneHolds(t *testing.T) {
 	}
 	t.Parallel()
 	const ttl = time.Second
-	everywhere(t, func(t *testing.T, p place) {
+	withLeases(t, func(t *testing.T, p place) {
 		first := p.exec(t, "--ttl", ttl.String(), "name", "--", "sh", "-c", stubborn).start()
 		family := strings.Fields(first.line())
 		require.Len(t, family, 2)
@@ -99,7 +99,7 @@ func TestCommandThatEndedBeforeItsLockWasSeenLostDidNotHoldItToTheEnd(t *testing
 
 func TestStoppedSqllockKillsItsCommandWhenItFindsTheLeaseOver(t *testing.T) {
 	t.Parallel()
-	everywhere(t, func(t *testing.T, p place) {
+	withLeases(t, func(t *testing.T, p place) {
 		job := p.exec(t, "--ttl", "500ms", "--kill-after", "150ms", "name", "--", "sh", "-c", stubborn).start()
 		job.line()
 		job.signal(syscall.SIGSTOP)

@@ -32,7 +32,7 @@ func (t *target) register(flags *pflag.FlagSet) {
 	t.flags = flags
 	flags.StringVar(&t.dsn, "dsn", "", "database: postgres://… or sqlite:PATH (default $"+dsnVariable+", else a SQLite file in the state directory)")
 	flags.StringVar(&t.dsnFile, "dsn-file", "", "file that holds the DSN")
-	flags.StringVar(&t.schema, "schema", "public", "PostgreSQL schema of the toolkit's tables")
+	flags.StringVar(&t.schema, "schema", "public", "PostgreSQL schema of the toolkit's tables, where there are any")
 	flags.StringVar(&t.namespace, "namespace", "", "namespace of the lock's name")
 }
 
@@ -88,24 +88,35 @@ func defaultFile() (database, error) {
 	return database{dialect: dialectSQLite, file: filepath.Join(dir, "locks.db")}, nil
 }
 
+// The kinds of backend.
+const (
+	kindAdvisory = "advisory"
+	kindTable    = "table"
+)
+
+// sessionTimeout is how long a server keeps the locks of a session from which it hears nothing. With --ttl's default the bounds of
+// --kill-after are those of session locks too: after 8/15 the holder gives up, and a third later its command is dead, 2/15 before anybody
+// else can have the lock.
+const sessionTimeout = sqllock.DefaultTTL
+
 // backend makes the backend of the given kind in the database. It does no I/O.
 func (t *target) backend(ctx context.Context, db database, kind string) (_ sqllock.Backend, disconnect func(), err error) {
 	if db.dialect == dialectSQLite {
-		if kind != "" && kind != "table" {
-			return nil, nil, usage(fmt.Errorf("--backend %s: SQLite has only table", kind))
+		if kind != "" && kind != kindTable {
+			return nil, nil, usage(fmt.Errorf("--backend %s: SQLite has only %s", kind, kindTable))
 		}
 		return sqlite.Table(db.file, sqlite.Namespace(t.namespace)), func() {}, nil
 	}
-	switch kind {
-	case "table":
-	case "":
-		return nil, nil, usage(errors.New("PostgreSQL has no default backend yet: give --backend table"))
-	default:
-		return nil, nil, usage(fmt.Errorf("--backend %s: PostgreSQL has only table", kind))
+	if kind != "" && kind != kindAdvisory && kind != kindTable {
+		return nil, nil, usage(fmt.Errorf("--backend %s: PostgreSQL has %s and %s", kind, kindAdvisory, kindTable))
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, db.postgres)
 	if err != nil {
 		return nil, nil, err
 	}
-	return postgres.Table(pool, postgres.Namespace(t.namespace), postgres.Schema(t.schema)), pool.Close, nil
+	opts := []postgres.Option{postgres.Namespace(t.namespace), postgres.Schema(t.schema)}
+	if kind == kindTable {
+		return postgres.Table(pool, opts...), pool.Close, nil
+	}
+	return postgres.Advisory(pool, append(opts, postgres.SessionTimeout(sessionTimeout))...), pool.Close, nil
 }

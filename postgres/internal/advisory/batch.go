@@ -2,8 +2,6 @@ package advisory
 
 import (
 	"fmt"
-	"os"
-	"strconv"
 	"time"
 
 	"github.com/sqllock/toolkit/sqllock"
@@ -44,24 +42,12 @@ func (b *batch) add(group int, name string, ops ...*op) {
 	}
 }
 
-// few are so many that a statement for each costs less than one for all, which takes longer to set up.
-var few = 8
-
-// addEach adds a statement for each op, or one for all.
-func (b *batch) addEach(name string, ops []*op) {
-	if len(ops) > few {
-		b.add(changing, name+"_many", ops...)
-		return
+// addOneOrMany adds the statement for one op, which costs less, or that for many.
+func (b *batch) addOneOrMany(name string, ops []*op) {
+	if len(ops) > 1 {
+		name += "_many"
 	}
-	for i := range ops {
-		b.add(changing, name, ops[i:i+1:i+1]...)
-	}
-}
-
-func init() {
-	if v, err := strconv.Atoi(os.Getenv("FEW")); err == nil {
-		few = v
-	}
+	b.add(changing, name, ops...)
 }
 
 // identify has the answer say which server process gave it.
@@ -130,6 +116,7 @@ func (c call) parameters(e *encoder) {
 		e.bool(o.yields)
 		e.bool(o.join)
 		e.pairs(len(o.slots), func(i int) (pair, bool) { return o.entry.slot(o.slots[i]), true })
+		e.pairs(len(o.slots), func(i int) (pair, bool) { return o.entry.slotBarrier(o.slots[i]), true })
 	case "unshare":
 		e.chars(n, func(i int) byte {
 			if o := c.ops[i]; o.hold.req.Mode == sqllock.ModePermit && o.last {

@@ -29,7 +29,7 @@ func (s *Session) dial() {
 		s.redial.Stop()
 	}
 	s.dials.Go(func() {
-		ctx, cancel := context.WithTimeout(s.life, s.cfg.limit())
+		ctx, cancel := context.WithTimeout(s.life, s.cfg.Timeout)
 		defer cancel()
 		l, err := s.cfg.open(ctx, s.cfg.Clock)
 		s.connected(l, err)
@@ -51,6 +51,7 @@ func (s *Session) connected(l *link, err error) {
 	}
 	s.pause = 0
 	s.link = l
+	l.reading = true
 	s.trip = 0
 	s.busy = s.now()
 	s.dials.Go(func() { l.read(s) })
@@ -58,7 +59,7 @@ func (s *Session) connected(l *link, err error) {
 	for _, e := range s.entries {
 		s.wake(e, false)
 	}
-	if s.waiting() {
+	if s.waiters > 0 {
 		s.startPolling()
 	}
 }
@@ -89,7 +90,7 @@ func (s *Session) unconnected(err error) {
 
 // dialLater connects again after a pause that grows, if somebody waits.
 func (s *Session) dialLater() {
-	if !s.waiting() {
+	if s.waiters == 0 {
 		return
 	}
 	s.pause = min(max(2*s.pause, shortestRedial), longestRedial)
@@ -178,19 +179,9 @@ func (s *Session) broken(l *link, reason error) {
 	for _, e := range s.entries {
 		s.follow(e)
 	}
-	if s.waiting() {
+	if s.waiters > 0 {
 		s.dial()
 	}
-}
-
-// waiting tells whether anybody waits.
-func (s *Session) waiting() bool {
-	for _, e := range s.entries {
-		if e.line != nil && len(e.line.waiters) > 0 {
-			return true
-		}
-	}
-	return false
 }
 
 // tick sees to it that silence is noticed: it asks when nobody else has, and ends a session that does not answer.

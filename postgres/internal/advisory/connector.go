@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/sqllock/toolkit/sqllock"
 )
@@ -33,7 +34,7 @@ func (c Connector) limit() time.Duration { return c.Timeout * 8 / 15 }
 func (c Connector) open(ctx context.Context, clock sqllock.Clock) (_ *link, err error) {
 	pg, err := c.Dial(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("postgres: connect: %w", err)
+		return nil, explain("connect", err)
 	}
 	defer func() {
 		if err != nil {
@@ -42,7 +43,7 @@ func (c Connector) open(ctx context.Context, clock sqllock.Clock) (_ *link, err 
 			_ = pg.Close(closing)
 		}
 	}()
-	l := &link{clock: clock, limit: c.limit(), ended: make(chan struct{})}
+	l := &link{clock: clock, limit: c.limit(), ended: make(chan struct{}), resume: make(chan struct{}, 1)}
 	if err := c.hello(ctx, pg, l); err != nil {
 		return nil, err
 	}
@@ -53,7 +54,7 @@ func (c Connector) open(ctx context.Context, clock sqllock.Clock) (_ *link, err 
 	}
 	sent := clock.Now()
 	if err := c.prepare(ctx, pg, l); err != nil {
-		return nil, fmt.Errorf("postgres: prepare session: %w", err)
+		return nil, explain("prepare session", err)
 	}
 	l.answered.Store(int64(sent))
 	hijacked, err := pg.PgConn().Hijack()
@@ -66,11 +67,21 @@ func (c Connector) open(ctx context.Context, clock sqllock.Clock) (_ *link, err 
 
 // hello asks who answers, in a way that every server and pooler understands.
 func (c Connector) hello(ctx context.Context, pg *pgx.Conn, l *link) error {
-	result := pg.PgConn().ExecParams(ctx, statement("hello", 0), [][]byte{[]byte(c.Schema)}, nil, nil, nil).Read()
-	if result.Err != nil {
-		return fmt.Errorf("postgres: connect: %w", result.Err)
+	var result *pgconn.Result
+	if err := patiently(ctx, pg, func() error {
+		result = pg.PgConn().ExecParams(ctx, statement("hello", 0), [][]byte{[]byte(c.Schema)}, nil, nil, nil).Read()
+		return result.Err
+	}); err != nil {
+		return fmt.Errorf("postgres: connect: %w", err)
 	}
 	row := result.Rows[0]
+	switch version := string(row[1]); {
+	case strings.Contains(version, "CockroachDB"): // of which some have -1 for every process
+		return fmt.Errorf("postgres: %w: this is %.40s, where advisory locks do nothing; use a lock of its own, such as SELECT FOR UPDATE", sqllock.ErrRefused, version)
+	case string(row[2]) == "t":
+		return fmt.Errorf("postgres: %w: this server is a standby, whose locks are not those of the primary; connect to the primary, for instance "+
+			"with target_session_attrs=read-write", sqllock.ErrRefused)
+	}
 	pid, err := strconv.ParseUint(string(row[0]), 10, 32)
 	if err != nil {
 		return fmt.Errorf("postgres: connect: the server's process: %w", err)
@@ -80,13 +91,7 @@ func (c Connector) hello(ctx context.Context, pg *pgx.Conn, l *link) error {
 		return fmt.Errorf("postgres: connect: the sequence of tokens: %w", err)
 	}
 	l.pid, l.sequence = uint32(pid), uint32(sequence)
-	switch version := string(row[1]); {
-	case strings.Contains(version, "CockroachDB"):
-		return fmt.Errorf("postgres: %w: this is %.40s, where advisory locks do nothing; use a lock of its own, such as SELECT FOR UPDATE", sqllock.ErrRefused, version)
-	case string(row[2]) == "t":
-		return fmt.Errorf("postgres: %w: this server is a standby, whose locks are not those of the primary; connect to the primary, for instance "+
-			"with target_session_attrs=read-write", sqllock.ErrRefused)
-	case sequence == 0 && c.Tokens:
+	if sequence == 0 && c.Tokens {
 		return fmt.Errorf("postgres: %w: tokens need the sequence sqllock_token in schema %s, and the right to use and update it; run `sqllock migrate up` "+
 			"or migrations/postgres.Up", sqllock.ErrSchema, c.Schema)
 	}
@@ -121,12 +126,32 @@ func (c Connector) refusePooler(ctx context.Context, pg *pgx.Conn, pid uint32) e
 
 // process is the server process that runs a statement.
 func process(ctx context.Context, pg *pgx.Conn) (uint32, error) {
-	results, err := pg.PgConn().Exec(ctx, "SELECT pg_catalog.pg_backend_pid()").ReadAll()
-	if err != nil {
+	var results []*pgconn.Result
+	if err := patiently(ctx, pg, func() (err error) {
+		results, err = pg.PgConn().Exec(ctx, "SELECT pg_catalog.pg_backend_pid()").ReadAll()
+		return err
+	}); err != nil {
 		return 0, fmt.Errorf("postgres: connect: %w", err)
 	}
 	pid, err := strconv.ParseUint(string(results[0].Rows[0][0]), 10, 32)
 	return uint32(pid), err
+}
+
+// patiently asks again if the statement_timeout that the role or the database has by default was too short. While the connection may
+// turn out to be shared with others, nothing may be set on it for longer than a transaction.
+func patiently(ctx context.Context, pg *pgx.Conn, ask func() error) error {
+	err := ask()
+	const tries = 10 // each begins with what takes the server no time
+	for try := 0; sqlState(err) == queryCanceled && try < tries; try++ {
+		_, err = pg.PgConn().Exec(ctx, "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0").ReadAll()
+		if err == nil {
+			err = ask()
+		}
+		if _, end := pg.PgConn().Exec(ctx, "COMMIT").ReadAll(); err == nil {
+			err = end
+		}
+	}
+	return err
 }
 
 // tokenGap is what each new session adds to the sequence, once, waiting for the disk. Then it asks for tokens without waiting, and for nothing else
@@ -138,7 +163,9 @@ const tokenGap = 1 << 28
 func (c Connector) prepare(ctx context.Context, pg *pgx.Conn, l *link) error {
 	seconds := func(d time.Duration) []byte { return strconv.AppendInt(nil, int64(max(d/time.Second, 1)), 10) }
 	settings := [][]byte{strconv.AppendInt(nil, c.Timeout.Milliseconds(), 10), seconds(c.Timeout / 3), seconds(c.ping())}
-	if err := pg.PgConn().ExecParams(ctx, statement("settings", 0), settings, nil, nil, nil).Read().Err; err != nil {
+	if err := patiently(ctx, pg, func() error {
+		return pg.PgConn().ExecParams(ctx, statement("settings", 0), settings, nil, nil, nil).Read().Err
+	}); err != nil {
 		return err
 	}
 	if l.sequence != 0 {
@@ -157,6 +184,9 @@ func (c Connector) prepare(ctx context.Context, pg *pgx.Conn, l *link) error {
 		return err
 	}
 	if err := pipeline.Close(); err != nil {
+		if sqlState(err) == duplicateStatement { // prepared by one of us
+			return errUsed
+		}
 		return err
 	}
 	var random [8]byte
@@ -170,10 +200,14 @@ func (c Connector) prepare(ctx context.Context, pg *pgx.Conn, l *link) error {
 		return err
 	}
 	if string(results[len(results)-1].Rows[0][0]) != "t" {
-		return fmt.Errorf("%w: this server process has been used by somebody else, who left locks behind", sqllock.ErrRefused)
+		return errUsed
 	}
 	return nil
 }
+
+// errUsed says that the server has ended neither the session of a process that we have got, nor what it held.
+var errUsed = fmt.Errorf("%w: this server process has been used by somebody else, who left locks behind; a pooler in session mode needs "+
+	"server_reset_query = DISCARD ALL", sqllock.ErrRefused)
 
 // tokenLock keeps sessions that begin from setting the sequence at the same time.
 var tokenLock = pairOf([]byte("sqltoken"))

@@ -30,7 +30,9 @@ type line struct {
 	waiters  []*waiter
 	enlisted bool // the session has the companion
 	intent   bool // the session has the intent
-	after    time.Duration
+
+	contended time.Duration // until then others are expected to want the key too
+	after     time.Duration // no attempts before: it is their turn
 
 	// Ids of requests to give the key up: those that wait for the end of guarded transactions, and those to be answered when it is released.
 	forced, acknowledge []string
@@ -44,13 +46,13 @@ func (e *entry) queue() *line {
 	return e.line
 }
 
-// empty tells whether nothing is left to remember.
-func (e *entry) empty(now time.Duration) bool {
+// empty tells whether nothing is held, waited for or on its way.
+func (e *entry) empty() bool {
 	if e.count > 0 || e.busy != nil {
 		return false
 	}
 	l := e.line
-	return l == nil || len(l.pending) == 0 && len(l.waiters) == 0 && !l.enlisted && !l.intent && now >= l.after
+	return l == nil || len(l.pending) == 0 && len(l.waiters) == 0 && !l.enlisted && !l.intent
 }
 
 // admits tells whether this session's own holds leave room.
@@ -111,6 +113,12 @@ func cost(m sqllock.Mode, count int32) int {
 // permits is the number that the holders of permits have agreed on.
 func (e *entry) permits() int { return e.holds.req.Permits }
 
-func (l *line) leave(w *waiter) {
-	l.waiters = slices.DeleteFunc(l.waiters, func(other *waiter) bool { return other == w })
+// leave strikes a waiter off, and reports whether it was there.
+func (l *line) leave(w *waiter) bool {
+	i := slices.Index(l.waiters, w)
+	if i < 0 {
+		return false
+	}
+	l.waiters = slices.Delete(l.waiters, i, i+1)
+	return true
 }

@@ -13,15 +13,26 @@ import (
 const (
 	outOfMemory      = "53200" // the lock table is full
 	lockNotAvailable = "55P03"
+
+	duplicateStatement = "42P05"
+	queryCanceled      = "57014" // also by statement_timeout
 )
 
-// explain says what to do about an error of an attempt.
-func explain(err error) error {
+func sqlState(err error) string {
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) {
+		return ""
+	}
+	return pg.Code
+}
+
+// explain says what to do about an error of the server.
+func explain(doing string, err error) error {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && pg.Code == outOfMemory {
 		return fmt.Errorf("postgres: %w: the server's lock table is full; raise max_locks_per_transaction, or hold fewer locks: %w", sqllock.ErrTooMany, err)
 	}
-	return fmt.Errorf("postgres: acquire: %w", err)
+	return fmt.Errorf("postgres: %s: %w", doing, err)
 }
 
 // permanent tells whether waiting on is pointless.

@@ -23,6 +23,9 @@ const (
 	gaveUp     = 'd'
 )
 
+// maxForceID is how long the id of a request is at most.
+const maxForceID = 13 // of 64 bits in base 36
+
 // force is a request of this session that others give a key up.
 type force struct {
 	pids map[int64]bool // of those who have not
@@ -167,6 +170,9 @@ func (s *Session) notified(message string) {
 	case writerGone, otherGone:
 		s.wake(e, what == writerGone)
 	case giveUp:
+		if first != FormatKey(key) || len(second) > maxForceID {
+			return // not by one of us; the answer to a long id would not fit into a notification
+		}
 		if e.count == 0 || s.closed {
 			return // the one who asks looks for themselves too
 		}

@@ -77,7 +77,7 @@ func (h *Hold) Barriers() (barriers [3][2]int32, session [2]int32) {
 	case sqllock.ModeShared:
 		r = b // readers may come, so their barrier stays open
 	case sqllock.ModePermit:
-		p = b
+		p = h.entry.slotBarrier(int(h.slot)) // other permits may come, but nobody gets this one
 	}
 	n := h.link.nonce
 	return [3][2]int32{{b.a, b.b}, {r.a, r.b}, {p.a, p.b}}, [2]int32{n.a, n.b}

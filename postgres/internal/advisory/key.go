@@ -47,12 +47,17 @@ func (k keys) forReaders() pair { return pair{k.barrier.a, k.barrier.b ^ 1} }
 func (k keys) forPermits() pair { return pair{k.barrier.a, k.barrier.b ^ 2} }
 
 // slot is what the i-th permit is, from 0.
-func (k keys) slot(i int) pair {
+func (k keys) slot(i int) pair { return pairOf(k.digest(i)) }
+
+// slotBarrier is what whoever wants the i-th permit must be able to lock: held shared by guards of its former holders.
+func (k keys) slotBarrier(i int) pair { return pairOf(k.digest(i)[8:]) }
+
+func (k keys) digest(i int) []byte {
 	var b [12]byte
 	binary.BigEndian.PutUint64(b[:], uint64(k.key))
 	binary.BigEndian.PutUint32(b[8:], uint32(i))
 	sum := sha256.Sum256(b[:])
-	return pairOf(sum[:])
+	return sum[:]
 }
 
 // marker is held by every session of a namespace, beside its nonce, so that its locks can be told from those of others.

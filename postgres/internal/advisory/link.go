@@ -1,6 +1,7 @@
 package advisory
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -14,8 +15,8 @@ import (
 	"github.com/sqllock/toolkit/sqllock"
 )
 
-// link is one connection, used in both directions at once: whoever has something to ask writes, one goroutine reads whatever comes, be it
-// an answer, a notification or the end. So a loss is seen when it happens, and nothing has to be interrupted to ask.
+// link is one connection, used in both directions at once: whoever has something to ask writes, and whatever comes, be it an answer, a
+// notification or the end, is read by one at a time. So a loss is seen when it happens, and nothing has to be interrupted to ask.
 type link struct {
 	conn     net.Conn
 	frontend *pgproto3.Frontend // for reading
@@ -33,7 +34,12 @@ type link struct {
 	// answered is when the last command that has been answered was sent.
 	answered atomic.Int64
 	dead     atomic.Pointer[error]
-	ended    chan struct{} // closed when the reader has ended
+	ended    chan struct{} // closed when its own reader has ended
+
+	flying  atomic.Pointer[batch] // what is on its way
+	reading bool                  // somebody reads; guarded by the session's mutex
+	resume  chan struct{}         // tells its own reader to go on
+	fatal   error                 // what the server said before it closed the connection; of whoever reads
 }
 
 // ErrSilent is the reason of a loss: the server has not answered for so long that it may have ended the session.
@@ -73,67 +79,95 @@ func (l *link) send(b *batch) {
 	}
 }
 
-// reader is who is told what arrives.
-type reader interface {
-	arrived(*link)           // all of the batch on its way is answered
-	notified(message string) // by another session, or by this one
-	broken(*link, error)     // the connection has ended
-	flyingOn(l *link) *batch // what is on its way
-}
-
-// read runs until the connection ends.
-func (l *link) read(to reader) {
+// read is the connection's own reader: it reads whenever no caller does, and for ever while somebody waits.
+func (l *link) read(s *Session) {
 	defer close(l.ended)
-	err := l.receive(to)
-	_ = l.fail(err)
-	to.broken(l, *l.dead.Load())
-}
-
-func (l *link) receive(to reader) error {
-	var fatal error
+	timer := time.NewTimer(quiet)
+	defer timer.Stop()
 	for {
-		message, err := l.frontend.Receive()
-		if err != nil {
-			return errors.Join(fatal, err)
+		if err := l.receive(context.Background(), s, nil); err != nil {
+			s.broken(l, l.fail(err))
+			return
 		}
-		switch m := message.(type) {
-		case *pgproto3.DataRow:
-			if err := to.flyingOn(l).row(m.Values); err != nil {
-				return err
-			}
-		case *pgproto3.CommandComplete:
-			if err := to.flyingOn(l).complete(); err != nil {
-				return err
-			}
-		case *pgproto3.ErrorResponse:
-			err := pgconn.ErrorResponseToPgError(m)
-			if b := to.flyingOn(l); m.SeverityUnlocalized == "FATAL" || b == nil {
-				fatal = err
-			} else {
-				b.fail(err)
-			}
-		case *pgproto3.ReadyForQuery:
-			b := to.flyingOn(l)
-			if b == nil || m.TxStatus != 'I' {
-				return fmt.Errorf("postgres: the server answers what nobody asked, in state %q", m.TxStatus)
-			}
-			if b.synced() {
-				if err := b.doubt(l); err != nil {
-					return err
-				}
-				if l.silence() >= l.limit {
-					return errSilent
-				}
-				l.answered.Store(int64(b.sent))
-				to.arrived(l)
-			}
-		case *pgproto3.NotificationResponse:
-			if m.Channel == channel {
-				to.notified(m.Payload)
+		for reading := false; !reading; {
+			timer.Reset(quiet)
+			select {
+			case <-l.resume:
+				reading = true
+			case <-timer.C:
+				// A caller who met the end of the connection has told of it, and reads no more.
+				reading = l.dead.Load() != nil || s.claim(l)
 			}
 		}
 	}
 }
+
+// quiet is how long nobody reads after a caller has read its own answer. In a loop of one goroutine the next one follows sooner, and to
+// wake another to read for it would take longer than all the rest of the client's work.
+const quiet = 2 * time.Millisecond
+
+// receive reads until nobody needs a reader any more, or, for a caller that reads for itself, until it has its answer or its context has ended.
+func (l *link) receive(ctx context.Context, s *Session, own *op) error {
+	for {
+		message, err := l.frontend.Receive()
+		if err != nil {
+			if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() { // see lead
+				_ = l.conn.SetReadDeadline(time.Time{})
+				if ctx.Err() != nil {
+					return errInterrupted
+				}
+				continue
+			}
+			if l.fatal != nil {
+				return l.fatal
+			}
+			return err
+		}
+		b := l.flying.Load()
+		switch m := message.(type) {
+		case *pgproto3.DataRow:
+			if err := b.row(m.Values); err != nil {
+				return err
+			}
+		case *pgproto3.CommandComplete:
+			if err := b.complete(); err != nil {
+				return err
+			}
+		case *pgproto3.ErrorResponse:
+			err := pgconn.ErrorResponseToPgError(m)
+			if m.SeverityUnlocalized == "FATAL" || b == nil {
+				l.fatal = err
+			} else {
+				b.fail(err)
+			}
+		case *pgproto3.ReadyForQuery:
+			if b == nil || m.TxStatus != 'I' {
+				return fmt.Errorf("postgres: the server answers what nobody asked, in state %q", m.TxStatus)
+			}
+			if !b.synced() {
+				continue
+			}
+			if err := b.doubt(l); err != nil {
+				return err
+			}
+			now := l.clock.Now()
+			if now-time.Duration(l.answered.Load()) >= l.limit {
+				return errSilent
+			}
+			l.answered.Store(int64(b.sent))
+			if s.arrived(l, b, now, own) {
+				return nil
+			}
+		case *pgproto3.NotificationResponse:
+			if m.Channel == channel {
+				s.notified(m.Payload)
+			}
+		}
+	}
+}
+
+// errInterrupted says that the caller who read has left.
+var errInterrupted = errors.New("postgres: interrupted")
 
 // channel is what sessions listen on.
 const channel = "sqllock"

@@ -2,6 +2,7 @@ package advisory
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	"github.com/sqllock/toolkit/sqllock"
@@ -44,28 +45,31 @@ func (s *Session) annotate(infos []sqllock.LockInfo) []sqllock.LockInfo {
 	if s.link == nil {
 		return infos
 	}
+	next := make(map[*entry]*Hold) // so that each permit gets a hold of its own
 	for i := range infos {
 		info := &infos[i]
-		for _, e := range s.entries {
-			if FormatKey(e.key) != info.Key {
-				continue
+		if info.PID != int64(s.link.pid) {
+			continue
+		}
+		key, err := strconv.ParseInt(info.Key, 10, 64)
+		e := s.entries[key]
+		if err != nil || e == nil {
+			continue
+		}
+		if info.Waiting {
+			if e.line != nil && len(e.line.waiters) > 0 {
+				w := e.line.waiters[0].req
+				info.Mode, info.Permits = w.Mode, w.Permits
 			}
-			if info.Name == "" {
-				info.Name = e.name
-			}
-			if info.PID != int64(s.link.pid) {
-				continue
-			}
-			if info.Waiting {
-				if e.line != nil && len(e.line.waiters) > 0 {
-					w := e.line.waiters[0].req
-					info.Mode, info.Permits = w.Mode, w.Permits
-				}
-				continue
-			}
-			for h := e.holds; h != nil; h = h.next {
-				info.Token, info.Since, info.Permits = h.token, time.Now().Add(h.since-s.now()), h.req.Permits
-			}
+			continue
+		}
+		h := next[e]
+		if h == nil {
+			h = e.holds
+		}
+		if h != nil {
+			info.Token, info.Since, info.Permits = h.token, time.Now().Add(h.since-s.now()), h.req.Permits
+			next[e] = h.next
 		}
 	}
 	return infos

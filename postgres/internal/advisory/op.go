@@ -35,6 +35,7 @@ type op struct {
 
 	hold    *Hold  // of a release
 	last    bool   // the session's last hold of the key
+	place   int    // among those that are released together
 	message string // of a notify
 
 	// The answer.
@@ -50,6 +51,7 @@ type op struct {
 	granted   *Hold
 	settled   bool
 	abandoned bool // nobody waits for the answer
+	leads     bool // whoever waits for the answer reads it themselves
 	done      chan struct{}
 }
 

@@ -19,7 +19,7 @@ type Config struct {
 	Poll     time.Duration // how often waiters try although nothing was pushed
 	MaxLocks int           // of the server's, beyond which nothing more is asked for
 	Name     func(ctx context.Context, seen []Named) error
-	List     func(ctx context.Context) ([]sqllock.LockInfo, error)
+	List     func(ctx context.Context, known []Named) ([]sqllock.LockInfo, error)
 	Sentinel bool
 }
 
@@ -48,6 +48,8 @@ type Session struct {
 	check                     check // of what the session really holds
 	ping                      bool
 	trip                      time.Duration // of a batch, on average
+	at                        time.Duration // when the last one was answered
+	waiters                   int
 	busy                      time.Duration // when there was last anything to do
 	forcing                   map[string]*force
 	watch                     *sentinel
@@ -79,26 +81,109 @@ func Open(cfg Config) *Session {
 
 func (s *Session) now() time.Duration { return s.cfg.Clock.Now() }
 
-// unlock ends a critical section: what has gathered is sent, then those who have an answer are told.
-func (s *Session) unlock() {
-	b := s.depart()
-	if s.drained != nil && b == nil && s.flying == nil && (s.link == nil || len(s.leaving) == 0) {
+// outbox is what a critical section leaves to be done when the mutex is free again.
+type outbox struct {
+	batch    *batch
+	resume   *link // whose own reader is to read
+	finished []*op
+	losses   []loss
+}
+
+// pack takes what has gathered.
+func (s *Session) pack() outbox {
+	box := outbox{batch: s.depart(), finished: s.finished, losses: s.losses}
+	s.finished, s.losses = nil, nil
+	if s.drained != nil && s.flying == nil && (s.link == nil || len(s.leaving) == 0) {
 		close(s.drained)
 		s.drained = nil
 	}
-	finished, losses := s.finished, s.losses
-	s.finished, s.losses = nil, nil
-	s.mu.Unlock()
-	if b != nil {
-		b.link.send(b)
+	return box
+}
+
+func (o outbox) deliver() {
+	if o.batch != nil {
+		o.batch.link.send(o.batch)
 	}
-	for _, o := range finished {
-		o.done <- struct{}{}
+	if o.resume != nil {
+		select {
+		case o.resume.resume <- struct{}{}:
+		default:
+		}
 	}
-	for _, l := range losses {
+	for _, op := range o.finished {
+		op.done <- struct{}{}
+	}
+	for _, l := range o.losses {
 		l.holder.Lost(l.reason)
 	}
 }
+
+// unlock ends a critical section.
+func (s *Session) unlock() {
+	box := s.pack()
+	if b := box.batch; b != nil && !b.link.reading {
+		b.link.reading = true
+		box.resume = b.link
+	}
+	s.mu.Unlock()
+	box.deliver()
+}
+
+// unlockAndAwait ends a critical section in which o was submitted, and waits for it. Who is alone reads the answer themselves.
+func (s *Session) unlockAndAwait(ctx context.Context, o *op) error {
+	box := s.pack()
+	b := box.batch
+	o.leads = b != nil && !b.link.reading && !s.attentive()
+	if b != nil && !b.link.reading {
+		b.link.reading = true
+		if !o.leads {
+			box.resume = b.link
+		}
+	}
+	leads := o.leads
+	s.mu.Unlock()
+	box.deliver()
+	if leads && s.lead(ctx, b.link, o) {
+		return nil
+	}
+	return s.await(ctx, o)
+}
+
+// lead reads until o is answered, and reports whether it is. When ctx ends first, somebody else reads on.
+func (s *Session) lead(ctx context.Context, l *link, o *op) bool {
+	if ctx.Done() != nil {
+		stop := context.AfterFunc(ctx, func() { _ = l.conn.SetReadDeadline(time.Unix(1, 0)) })
+		defer stop() // if that comes too late, the next to read finds a deadline that is not meant for it, and takes it away
+	}
+	err := l.receive(ctx, s, o)
+	switch {
+	case err == nil:
+		return true
+	case errors.Is(err, errInterrupted):
+		s.mu.Lock()
+		o.leads = false
+		s.mu.Unlock()
+		outbox{resume: l}.deliver()
+		return false
+	default:
+		s.broken(l, l.fail(err))
+		return true
+	}
+}
+
+// claim makes the link's own reader the one who reads, if nobody does.
+func (s *Session) claim(l *link) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l.reading {
+		return false
+	}
+	l.reading = true
+	return true
+}
+
+// attentive tells whether notifications are waited for.
+func (s *Session) attentive() bool { return s.waiters > 0 || len(s.forcing) > 0 }
 
 // depart makes a batch of what has gathered, unless one is on its way.
 func (s *Session) depart() *batch {
@@ -130,6 +215,7 @@ func (s *Session) depart() *batch {
 	if s.flying, s.ping = b, false; !b.ping {
 		s.busy = b.sent
 	}
+	s.link.flying.Store(b)
 	return b
 }
 
@@ -150,14 +236,15 @@ func (s *Session) load(b *batch) {
 		}
 	}
 	for _, o := range take(&s.entering) {
+		l := o.entry.line
+		early := o.req.Waits && l != nil && l.contended > b.sent
+		o.enlist = (o.waiter != nil || early) && !l.enlisted
 		if w := o.waiter; w != nil {
-			l := o.entry.queue()
-			o.enlist = !l.enlisted
-			o.intend = !l.intent && o.req.Mode == sqllock.ModeExclusive
+			o.intend = !o.entry.line.intent && o.req.Mode == sqllock.ModeExclusive
 			o.yields = w.yields
-			if o.enlist || o.intend {
-				enlists = append(enlists, o)
-			}
+		}
+		if o.enlist || o.intend {
+			enlists = append(enlists, o)
 		}
 		switch o.req.Mode {
 		case sqllock.ModeShared:
@@ -169,10 +256,10 @@ func (s *Session) load(b *batch) {
 		}
 	}
 	b.add(changing, "delist", delists...)
-	b.addEach("unlock", unlocks)
+	b.addOneOrMany("unlock", unlocks)
 	b.add(changing, "unshare", unshares...)
 	b.add(changing, "enlist", enlists...)
-	b.addEach("lock", locks)
+	b.addOneOrMany("lock", locks)
 	b.add(changing, "share", shares...)
 	for _, o := range permits {
 		o.slots = o.entry.freeSlots(o.req.Permits, rand.New(s.cfg.Rand).IntN(o.req.Permits))
@@ -196,47 +283,48 @@ func take(from *[]*op) []*op {
 	return ops[:maxBatch:maxBatch]
 }
 
-// flyingOn implements reader.
-func (s *Session) flyingOn(l *link) *batch {
+// arrived takes in the answers to all of a batch, read by the caller that waits for own, if any. It reports whether that one has read enough.
+func (s *Session) arrived(l *link, b *batch, now time.Duration, own *op) (enough bool) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.link != l {
-		return nil
-	}
-	return s.flying
-}
-
-// arrived implements reader.
-func (s *Session) arrived(l *link) {
-	s.mu.Lock()
-	b := s.flying
-	if s.link != l || b == nil {
+	if s.link != l || s.flying != b {
 		s.mu.Unlock()
-		return
+		return false // the connection is closed
 	}
-	s.flying = nil
-	took := s.now() - b.sent
-	s.trip += (took - s.trip) / 8
+	s.flying, s.at = nil, now
+	l.flying.Store(nil)
+	s.trip += (now - b.sent - s.trip) / 8
 	s.check.arrived(s, b)
 	for _, calls := range b.groups {
 		for _, c := range calls {
 			for _, o := range c.ops {
-				switch c.name {
-				case "enlist":
+				switch {
+				case c.name == "enlist":
 					s.enlisted(o)
-				case "delist":
-					if o.kind == delist {
-						s.settle(o)
-					} else {
-						o.entry.line.enlisted, o.entry.line.intent = false, false
-					}
+				case c.name == "delist" && o.kind == release:
+					o.entry.line.enlisted, o.entry.line.intent = false, false
 				default:
 					s.settle(o)
 				}
 			}
 		}
 	}
-	s.unlock()
+	box := s.pack()
+	needed := s.flying != nil || s.attentive()
+	switch {
+	case own == nil:
+		enough = !needed
+	case own.settled:
+		enough = true
+		if needed {
+			box.resume = l
+		}
+	}
+	if !needed {
+		l.reading = !enough
+	}
+	s.mu.Unlock()
+	box.deliver()
+	return enough
 }
 
 // submit lets an op go to the server once nothing else of its key is on its way.
@@ -358,7 +446,7 @@ func (s *Session) follow(e *entry) {
 		s.begin(o)
 		return
 	}
-	if s.entries[e.key] == e && e.empty(s.now()) {
+	if s.entries[e.key] == e && e.empty() && (e.line == nil || e.line.contended == 0 || e.line.contended < s.now()) {
 		delete(s.entries, e.key)
 	}
 }
@@ -406,7 +494,7 @@ func (s *Session) enlisted(o *op) {
 func (s *Session) tried(o *op) {
 	switch {
 	case o.err != nil:
-		s.conclude(o, nil, explain(o.err))
+		s.conclude(o, nil, explain("acquire", o.err))
 	case o.null:
 		s.conclude(o, nil, &sqllock.HeldError{Name: o.req.Name})
 	case o.code == yielded:
@@ -423,13 +511,19 @@ func (s *Session) tried(o *op) {
 		s.conclude(o, nil, &sqllock.HeldError{Name: o.req.Name, Detail: detailGuarded})
 	default:
 		h := &Hold{
-			session: s, link: s.link, entry: o.entry, req: o.req, token: o.code, since: s.now(), slot: o.slot,
+			session: s, link: s.link, entry: o.entry, req: o.req, token: o.code, since: s.at, slot: o.slot,
 		}
 		o.entry.add(h)
 		s.conclude(o, h, nil)
+		if o.enlist && o.req.Mode != sqllock.ModeExclusive {
+			s.unlist(o.entry)
+		}
 		return
 	}
 	s.locks -= o.cost
+	if o.enlist && o.waiter == nil {
+		s.unlist(o.entry)
+	}
 }
 
 // conclude ends an attempt, or with a waiter one of several.
@@ -457,7 +551,7 @@ func (s *Session) finish(o *op, err error) {
 		return
 	}
 	o.settled, o.err = true, err
-	if o.done != nil && !o.abandoned {
+	if o.done != nil && !o.abandoned && !o.leads {
 		s.finished = append(s.finished, o)
 	}
 }
@@ -474,7 +568,7 @@ func (s *Session) await(ctx context.Context, o *op) error {
 	if o.settled {
 		return nil
 	}
-	o.abandoned = true
+	o.abandoned = o.kind != release
 	return context.Cause(ctx)
 }
 
@@ -492,14 +586,8 @@ func (s *Session) released(o *op) {
 		err = h.lost(sqllock.ErrEvicted)
 	case o.code == notified:
 		// Whoever releases is nearer to the next grant than those who have just been told. They go first.
-		e.queue().after = s.now() + 2*s.trip + time.Millisecond
-		s.cfg.Clock.AfterFunc(2*s.trip+2*time.Millisecond, func() {
-			s.mu.Lock()
-			defer s.unlock()
-			if s.entries[e.key] == e {
-				s.follow(e)
-			}
-		})
+		e.queue().after = s.at + 2*s.trip + time.Millisecond
+		s.contend(e)
 	}
 	if o.unheard {
 		what := otherGone
@@ -540,9 +628,9 @@ func (s *Session) Try(ctx context.Context, reqs []*sqllock.Request, results []sq
 		ops[i] = o
 		s.submit(o)
 	}
-	s.unlock()
+	await := s.unlockFor(ctx, ops)
 	for i, o := range ops {
-		err := s.await(ctx, o)
+		err := await(ctx, o)
 		switch {
 		case err != nil:
 			results[i].Err = &sqllock.HeldError{Name: o.req.Name, Cause: err}
@@ -556,7 +644,7 @@ func (s *Session) Try(ctx context.Context, reqs []*sqllock.Request, results []sq
 
 // Release implements [sqllock.Session].
 func (s *Session) Release(ctx context.Context, holds []sqllock.Hold, results []error) {
-	ops := make([]*op, len(holds))
+	ops := make([]*op, 0, len(holds))
 	s.mu.Lock()
 	for i, hold := range holds {
 		h := hold.(*Hold)
@@ -569,23 +657,29 @@ func (s *Session) Release(ctx context.Context, holds []sqllock.Hold, results []e
 		}
 		h.leaving = true
 		o := newOp(release, h.entry)
-		o.hold = h
-		ops[i] = o
+		o.hold, o.place = h, i
+		ops = append(ops, o)
 		s.submit(o)
 	}
-	s.unlock()
-	for i, o := range ops {
-		if o == nil {
-			continue
-		}
+	await := s.unlockFor(ctx, ops)
+	for _, o := range ops {
 		// The release itself goes on when ctx ends.
-		select {
-		case <-o.done:
-			results[i] = o.err
-		case <-ctx.Done():
-			results[i] = fmt.Errorf("postgres: release: %w", context.Cause(ctx))
+		if err := await(ctx, o); err != nil {
+			results[o.place] = fmt.Errorf("postgres: release: %w", err)
+		} else {
+			results[o.place] = o.err
 		}
 	}
+}
+
+// unlockFor ends a critical section in which ops were submitted, and returns how each is waited for.
+func (s *Session) unlockFor(ctx context.Context, ops []*op) func(context.Context, *op) error {
+	if len(ops) != 1 {
+		s.unlock()
+		return s.await
+	}
+	err := s.unlockAndAwait(ctx, ops[0])
+	return func(context.Context, *op) error { return err }
 }
 
 // Ping implements [sqllock.Session].
@@ -600,14 +694,23 @@ func (s *Session) Ping(ctx context.Context) error {
 	s.submit(o)
 	s.unlock()
 	if err := s.await(ctx, o); err != nil {
-		return err
+		return fmt.Errorf("postgres: the server has not answered: %w", err)
 	}
-	return o.err
+	if o.err != nil {
+		return explain("ping", o.err)
+	}
+	return nil
 }
 
 // Locks implements [sqllock.Session].
 func (s *Session) Locks(ctx context.Context) ([]sqllock.LockInfo, error) {
-	infos, err := s.cfg.List(ctx)
+	s.mu.Lock()
+	known := make([]Named, 0, len(s.entries))
+	for _, e := range s.entries {
+		known = append(known, Named{e.key, e.name})
+	}
+	s.mu.Unlock()
+	infos, err := s.cfg.List(ctx, known)
 	if err != nil {
 		return nil, err
 	}

@@ -13,7 +13,7 @@ var prepared = map[string][]uint32{
 	"lock_many":   {pgtype.Int8ArrayOID, pgtype.Int4ArrayOID, pgtype.Int4ArrayOID},
 	"unlock_many": {pgtype.Int8ArrayOID, pgtype.Int4ArrayOID, pgtype.Int4ArrayOID},
 	"share":       {pgtype.BoolArrayOID, pgtype.Int8ArrayOID, pgtype.Int4ArrayOID, pgtype.Int4ArrayOID, pgtype.Int4ArrayOID, pgtype.Int4ArrayOID, pgtype.BoolArrayOID},
-	"permit":      {pgtype.Int8OID, pgtype.Int4OID, pgtype.Int4OID, pgtype.Int4OID, pgtype.Int4OID, pgtype.BoolOID, pgtype.BoolOID, pgtype.Int4ArrayOID, pgtype.Int4ArrayOID},
+	"permit":      {pgtype.Int8OID, pgtype.Int4OID, pgtype.Int4OID, pgtype.Int4OID, pgtype.Int4OID, pgtype.BoolOID, pgtype.BoolOID, pgtype.Int4ArrayOID, pgtype.Int4ArrayOID, pgtype.Int4ArrayOID, pgtype.Int4ArrayOID},
 	"unlock":      {pgtype.Int8OID, pgtype.Int4OID, pgtype.Int4OID},
 	"unshare":     {pgtype.QCharArrayOID, pgtype.Int8ArrayOID, pgtype.Int4ArrayOID, pgtype.Int4ArrayOID, pgtype.Int4ArrayOID, pgtype.Int4ArrayOID, pgtype.Int4ArrayOID, pgtype.Int4ArrayOID},
 	"enlist":      {pgtype.Int4ArrayOID, pgtype.Int4ArrayOID, pgtype.Int4ArrayOID, pgtype.Int4ArrayOID},
