@@ -143,11 +143,11 @@ func TestAdvisoryHeldLocksCostOneConnectionAndNoGoroutines(t *testing.T) {
 			time.Sleep(time.Millisecond)
 			after = min(after, runtime.NumGoroutine())
 		}
-		fmt.Fprintln(tell, "more goroutines:", after-before)
+		_, _ = fmt.Fprintln(tell, "more goroutines:", after-before)
 		ask.Scan()
-		fmt.Fprintln(tell, "released:", set.Release(ctx))
+		_, _ = fmt.Fprintln(tell, "released:", set.Release(ctx))
 		ask.Scan()
-		fmt.Fprintln(tell, "closed:", c.Close(ctx))
+		_, _ = fmt.Fprintln(tell, "closed:", c.Close(ctx))
 		ask.Scan()
 		return nil
 	})

@@ -72,7 +72,6 @@ func TestAdvisoryClientInALoopLeavesOthersTheirTurns(t *testing.T) {
 		require.True(t, time.Now().Before(deadline), "%d and %d grants only", a.granted.Load(), b.granted.Load())
 	}
 	n, m := a.granted.Load(), b.granted.Load()
-	t.Logf("RATIO %d %d", n, m)
 	assert.LessOrEqual(t, max(n, m), ratio*min(n, m), "%d grants to one, %d to the other", n, m)
 	stop()
 	s.settled(a, b)

@@ -3,6 +3,8 @@ package postgres_test
 import (
 	"context"
 	"errors"
+	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -207,4 +209,42 @@ func TestAdvisoryReleaseAfterTheSessionIsNoSuccess(t *testing.T) {
 		s.eventually(func() bool { return len(s.infos("n")) == 0 }, "nobody holds it any more")
 		s.release(s.acquire(c, "n"))
 	}
+}
+
+// TestAdvisoryLimitOutlivesSessions ends sessions while several attempts at one name are under way. Afterwards the Client must know
+// how many of the server's locks it has: otherwise the limit that protects the server wears off with each outage.
+func TestAdvisoryLimitOutlivesSessions(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	s := newScene(t)
+	const limit = 5
+	c := s.client(postgres.MaxLocks(limit), postgres.Poll(time.Millisecond))
+	held := s.acquire(s.client(), "n")
+	got := s.waits(c, "n")
+	asking, enough := context.WithCancel(ctx)
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for asking.Err() == nil {
+				if _, err := c.TryAcquire(ctx, "n"); !errors.Is(err, sqllock.ErrNotAcquired) {
+					unknown(t, err, "TryAcquire")
+				}
+			}
+		})
+	}
+	for range 10 {
+		s.eventually(func() bool { return s.waiters("n") == 1 }, "it waits again")
+		s.terminate(s.sessionOf("n", true))
+	}
+	enough()
+	all.Wait()
+	s.release(held)
+	locks := []*sqllock.Lock{s.granted(got, time.Second)}
+	for i := 1; i < limit; i++ {
+		locks = append(locks, s.acquire(c, strconv.Itoa(i)))
+	}
+	_, err := c.TryAcquire(ctx, "one too many")
+	require.ErrorIs(t, err, sqllock.ErrTooMany)
+	s.release(locks...)
+	s.onlySessionsLeft()
 }

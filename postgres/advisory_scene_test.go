@@ -113,16 +113,21 @@ type grant struct {
 	err  error
 }
 
-// waits begins to acquire, and returns when the server knows of one waiter more for the name.
+// waits begins to acquire what nobody else waits for, and returns when the server knows of the waiter.
 func (s *scene) waits(c *sqllock.Client, name string, opts ...sqllock.Option) <-chan grant {
 	s.Helper()
-	before := s.waiters(name)
+	s.eventually(func() bool { return s.waiters(name) == 0 }, "nobody waits")
 	got := make(chan grant, 1)
 	go func() {
 		l, err := c.Acquire(s.Context(), name, opts...)
 		got <- grant{l, err}
 	}()
-	s.eventually(func() bool { return s.waiters(name) > before }, "somebody waits")
+	s.eventually(func() bool {
+		if len(got) > 0 {
+			s.Fatalf("granted instead of waiting: %v", s.infos(name))
+		}
+		return s.waiters(name) == 1
+	}, "somebody waits")
 	return got
 }
 
@@ -153,13 +158,17 @@ func (s *scene) infos(name string) (of []sqllock.LockInfo) {
 	return of
 }
 
-// waiters is how many sessions have said to the server that they wait for a name, or have waited for what they hold exclusively now.
+// waiters is how many sessions that do not hold a name have told the server that they want it. Those that have had it lately may be among them.
 func (s *scene) waiters(name string) int {
 	s.Helper()
-	sum := sha256.Sum256(binary.BigEndian.AppendUint64(nil, uint64(internal.KeyOf("", name))))
-	const query = `SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND mode = 'ShareLock' AND granted
-		AND classid = $1::bigint::oid AND objid = $2::bigint::oid AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`
-	return int(s.int(query, int64(binary.BigEndian.Uint32(sum[:])), int64(binary.BigEndian.Uint32(sum[4:]))))
+	key := uint64(internal.KeyOf("", name))
+	sum := sha256.Sum256(binary.BigEndian.AppendUint64(nil, key))
+	const query = `WITH here AS (
+			SELECT * FROM pg_locks WHERE locktype = 'advisory' AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+		)
+		SELECT count(*) FROM here WHERE objsubid = 2 AND mode = 'ShareLock' AND classid = $1::bigint::oid AND objid = $2::bigint::oid
+		AND pid NOT IN (SELECT pid FROM here WHERE objsubid = 1 AND classid = $3::bigint::oid AND objid = $4::bigint::oid)`
+	return int(s.int(query, int64(binary.BigEndian.Uint32(sum[:])), int64(binary.BigEndian.Uint32(sum[4:])), int64(key>>32), int64(uint32(key))))
 }
 
 func (s *scene) eventually(condition func() bool, what string, args ...any) {

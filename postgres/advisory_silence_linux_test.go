@@ -85,18 +85,57 @@ func (c *lostConn) Read(p []byte) (int, error) {
 func (c *lostConn) Close() error {
 	if c.hole.swallows() {
 		c.closed.Store(true)
-		return c.Conn.SetDeadline(time.Unix(1, 0)) // whoever reads is to find out
+		return c.SetDeadline(time.Unix(1, 0)) // whoever reads is to find out
 	}
 	return c.Conn.Close()
 }
+
+// stall dials connections that can be made to deliver nothing more, as a proxy that hangs does. What is written arrives, and the end too.
+type stall struct{ on atomic.Bool }
+
+type stalledConn struct {
+	net.Conn
+	stall *stall
+}
+
+func (s *stall) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return stalledConn{conn, s}, nil
+}
+
+func (s *stall) Silence() error {
+	s.on.Store(true)
+	return nil
+}
+
+func (c stalledConn) Read(p []byte) (int, error) {
+	for {
+		n, err := c.Conn.Read(p)
+		if err != nil || !c.stall.on.Load() {
+			return n, err
+		}
+	}
+}
+
+// slowTracer takes its time over each loss, in which others can get what has not been told yet.
+type slowTracer struct{ sqllock.NopTracer }
+
+func (slowTracer) TraceLost(sqllock.LostData) { time.Sleep(50 * time.Millisecond) }
 
 // TestAdvisoryHolderKnowsOfSilentLossFirst loses packets between a holder and the server, without an error to either. The holder has to give
 // up before the server gives the lock to somebody else, who tries all the time.
 func TestAdvisoryHolderKnowsOfSilentLossFirst(t *testing.T) {
 	t.Parallel()
 	for name, lost := range map[string]func(t *testing.T) (dial func(context.Context, string, string) (net.Conn, error), silence func() error){
-		// The server hears when the holder hangs up, at once. So nothing but the order in which it does things makes the holder first.
-		"WayBack": func(t *testing.T) (func(context.Context, string, string) (net.Conn, error), func() error) {
+		// The server hears at once when the holder hangs up. So nothing but the order in which that does things makes it know first.
+		"Stalled": func(*testing.T) (func(context.Context, string, string) (net.Conn, error), func() error) {
+			network := new(stall)
+			return network.Dial, network.Silence
+		},
+		"WayBack": func(*testing.T) (func(context.Context, string, string) (net.Conn, error), func() error) {
 			network := new(testdb.Silencer)
 			return network.Dial, network.Silence
 		},
@@ -119,7 +158,7 @@ func TestAdvisoryHolderKnowsOfSilentLossFirst(t *testing.T) {
 			require.NoError(t, err)
 			t.Cleanup(pool.Close)
 			const timeout = 3 * time.Second
-			holder := sqllock.New(postgres.Advisory(pool, postgres.SessionTimeout(timeout)))
+			holder := sqllock.New(postgres.Advisory(pool, postgres.SessionTimeout(timeout)), sqllock.WithTracer(slowTracer{}))
 			t.Cleanup(func() { assert.NoError(t, holder.Close(context.Background())) })
 			other := s.client()
 

@@ -80,13 +80,13 @@ func TestAdvisoryStoppedHolderFindsOutFirst(t *testing.T) {
 			return err
 		}
 		last := time.Now()
-		fmt.Fprintln(tell, "held")
+		_, _ = fmt.Fprintln(tell, "held")
 		// It does not sleep: it would be woken together with the timers that may end the lock.
 		for now := last; now.Sub(last) < stopLimit; now = time.Now() {
 			last = now
 		}
 		err = first[l.Name()](b, tx, l)
-		fmt.Fprintf(tell, "lost %t, released %t: %q\n", errors.Is(err, sqllock.ErrLost), errors.Is(err, sqllock.ErrReleased), fmt.Sprint(err))
+		_, _ = fmt.Fprintf(tell, "lost %t, released %t: %q\n", errors.Is(err, sqllock.ErrLost), errors.Is(err, sqllock.ErrReleased), fmt.Sprint(err))
 		ask.Scan()
 		if err := l.Err(); !errors.Is(err, sqllock.ErrLost) {
 			return fmt.Errorf("then Err is %w", err)
@@ -94,12 +94,12 @@ func TestAdvisoryStoppedHolderFindsOutFirst(t *testing.T) {
 		if _, err = c.TryAcquire(ctx, l.Name()); !errors.Is(err, sqllock.ErrNotAcquired) {
 			return fmt.Errorf("while somebody else holds it: %w", err)
 		}
-		fmt.Fprintln(tell, "held by somebody else")
+		_, _ = fmt.Fprintln(tell, "held by somebody else")
 		ask.Scan()
 		if _, err = c.Acquire(ctx, l.Name()); err != nil {
 			return err
 		}
-		fmt.Fprintln(tell, "held again")
+		_, _ = fmt.Fprintln(tell, "held again")
 		ask.Scan()
 		return nil
 	})

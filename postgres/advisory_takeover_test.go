@@ -30,7 +30,7 @@ func TestAdvisoryHolderThatIsKilledIsFollowed(t *testing.T) {
 				return err
 			}
 		}
-		fmt.Fprintln(tell, "held")
+		_, _ = fmt.Fprintln(tell, "held")
 		ask.Scan()
 		return nil
 	})

@@ -103,10 +103,16 @@ func TestAdvisoryRoleWithoutRightsGetsNoTokens(t *testing.T) {
 	server := testdb.StartPostgres(t)
 	migrate(t, server.DSN())
 	owner := sceneAt(t, server.DSN())
-	for i, rights := range []string{"", "USAGE", "SELECT", "USAGE, SELECT", "UPDATE", "USAGE, UPDATE", "SELECT, UPDATE", "ALL"} {
+	const noSchema = "ALL, but not on the schema"
+	for i, rights := range []string{"", "USAGE", "SELECT", "USAGE, SELECT", "UPDATE", "USAGE, UPDATE", "SELECT, UPDATE", "ALL", noSchema} {
 		role := fmt.Sprint("role_", i)
 		owner.exec("CREATE ROLE " + role + " LOGIN")
-		if rights != "" {
+		switch rights {
+		case "":
+		case noSchema:
+			owner.exec("REVOKE USAGE ON SCHEMA public FROM PUBLIC")
+			owner.exec("GRANT ALL ON SEQUENCE sqllock_token TO " + role)
+		default:
 			owner.exec("GRANT " + rights + " ON SEQUENCE sqllock_token TO " + role)
 		}
 		dsn, err := url.Parse(server.DSN())

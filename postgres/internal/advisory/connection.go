@@ -51,7 +51,7 @@ func (s *Session) connected(l *link, err error) {
 	}
 	s.pause = 0
 	s.link = l
-	l.reading = true
+	l.session, l.reading = s, true
 	s.trip = 0
 	s.busy = s.now()
 	s.dials.Go(func() { l.read(s) })
@@ -166,10 +166,11 @@ func (s *Session) broken(l *link, reason error) {
 			e.line.forced = nil
 		}
 	}
+	s.locks = 0 // an op that follows one of these counts anew
 	for _, o := range unanswered {
+		o.cost = 0
 		s.abort(o, reason)
 	}
-	s.locks = 0
 	for _, o := range unsent {
 		o.entry.busy = nil
 	}
@@ -186,7 +187,8 @@ func (s *Session) broken(l *link, reason error) {
 
 // tick sees to it that silence is noticed: it asks when nobody else has, and ends a session that does not answer.
 func (s *Session) tick(l *link) {
-	if l.err() != nil {
+	if err := l.err(); err != nil {
+		l.end(s, err)
 		return
 	}
 	next := s.cfg.ping() / 2

@@ -14,14 +14,24 @@ import (
 // find out after an error, from a list that knows no counts, what the session really holds.
 type entry struct {
 	keys
-	name  string       // one of those that have this key
-	mode  sqllock.Mode // of the holds
-	count int32
-	seen  bool  // at the last look
-	named bool  // the name is written down for others
 	holds *Hold // linked by next
 	busy  *op   // what is on its way, or parked
 	line  *line // nil for most
+	count int32
+	mode  sqllock.Mode // of the holds
+	seen  bool         // at the last look
+	named bool         // the name is written down for others
+}
+
+// name is one of those that have this key, if the session holds it or waits for it.
+func (e *entry) name() string {
+	switch {
+	case e.holds != nil:
+		return e.holds.req.Name
+	case e.line != nil && len(e.line.waiters) > 0:
+		return e.line.waiters[0].req.Name
+	}
+	return ""
 }
 
 // line is the part of an entry that exists only where there is contention.

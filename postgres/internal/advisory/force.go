@@ -76,6 +76,9 @@ func (s *Session) ForceRelease(ctx context.Context, name string) error {
 		case <-look.C:
 		}
 		pids, err := s.holders(ctx, key)
+		if err != nil && context.Cause(ctx) != nil {
+			continue // to tell who has not answered
+		}
 		if err != nil {
 			return notConfirmed(ctx, err)
 		}
@@ -143,7 +146,7 @@ func (s *Session) holders(ctx context.Context, key int64) ([]int64, error) {
 }
 
 // notified implements reader.
-func (s *Session) notified(message string) {
+func (s *Session) notified(message string, own bool) {
 	if message == "" {
 		return
 	}
@@ -168,6 +171,12 @@ func (s *Session) notified(message string) {
 	}
 	switch what {
 	case writerGone, otherGone:
+		if l := e.line; l != nil && l.after > s.now() && !own {
+			l.after = 0 // one of those who were to go first has gone: it is our turn
+			if e.busy != nil {
+				s.unpark(e.busy)
+			}
+		}
 		s.wake(e, what == writerGone)
 	case giveUp:
 		if first != FormatKey(key) || len(second) > maxForceID {

@@ -12,7 +12,6 @@ import (
 
 // Hold is a granted lock. It implements [sqllock.Hold].
 type Hold struct {
-	session *Session
 	link    *link // on which it was granted, and with which it ends
 	entry   *entry
 	next    *Hold
@@ -42,7 +41,7 @@ func (h *Hold) Err() error {
 
 // Verify implements [sqllock.Hold]: it asks the server who holds the key, on the session itself.
 func (h *Hold) Verify(ctx context.Context) error {
-	s := h.session
+	s := h.link.session
 	o := newOp(holders, h.entry)
 	s.mu.Lock()
 	if s.link != h.link {

@@ -18,6 +18,7 @@ import (
 // link is one connection, used in both directions at once: whoever has something to ask writes, and whatever comes, be it an answer, a
 // notification or the end, is read by one at a time. So a loss is seen when it happens, and nothing has to be interrupted to ask.
 type link struct {
+	session  *Session
 	conn     net.Conn
 	frontend *pgproto3.Frontend // for reading
 	pid      uint32
@@ -53,7 +54,9 @@ func (l *link) err() error {
 	if l.silence() < l.limit {
 		return nil
 	}
-	return l.fail(errSilent)
+	reason := errSilent
+	l.dead.CompareAndSwap(nil, &reason) // and tick ends the connection
+	return *l.dead.Load()
 }
 
 func (l *link) silence() time.Duration { return l.clock.Now() - time.Duration(l.answered.Load()) }
@@ -63,6 +66,13 @@ func (l *link) fail(reason error) error {
 	l.dead.CompareAndSwap(nil, &reason)
 	_ = l.conn.Close() // which ends the reader, who tells everybody
 	return *l.dead.Load()
+}
+
+// end tells everybody that what was held is lost, and only then closes the connection, which may free it for others at once.
+func (l *link) end(s *Session, reason error) {
+	l.dead.CompareAndSwap(nil, &reason)
+	s.broken(l, *l.dead.Load())
+	_ = l.conn.Close()
 }
 
 // send writes a batch. An error ends the connection; the reader tells of it.
@@ -86,7 +96,7 @@ func (l *link) read(s *Session) {
 	defer timer.Stop()
 	for {
 		if err := l.receive(context.Background(), s, nil); err != nil {
-			s.broken(l, l.fail(err))
+			l.end(s, err)
 			return
 		}
 		for reading := false; !reading; {
@@ -160,7 +170,7 @@ func (l *link) receive(ctx context.Context, s *Session, own *op) error {
 			}
 		case *pgproto3.NotificationResponse:
 			if m.Channel == channel {
-				s.notified(m.Payload)
+				s.notified(m.Payload, m.PID == l.pid)
 			}
 		}
 	}

@@ -22,9 +22,9 @@ func (s *Session) name() {
 	}
 	var seen []Named
 	for _, e := range s.entries {
-		if !e.named && e.seen && len(seen) < maxBatch {
+		if name := e.name(); !e.named && e.seen && name != "" && len(seen) < maxBatch {
 			e.named = true
-			seen = append(seen, Named{e.key, e.name})
+			seen = append(seen, Named{e.key, name})
 		}
 		e.seen = true
 	}

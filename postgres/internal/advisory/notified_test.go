@@ -40,13 +40,13 @@ func FuzzNotified(f *testing.F) {
 			Key:           func(string) int64 { return testKey },
 			MaxLocks:      10,
 		})
-		e := s.entry(testKey, "n")
-		h := &Hold{session: s, entry: e, req: &sqllock.Request{Name: "n"}}
+		e := s.entry(testKey)
+		h := &Hold{entry: e, req: &sqllock.Request{Name: "n"}}
 		e.add(h)
 		other := &force{pids: map[int64]bool{testPID: true}, done: make(chan struct{})}
 		s.forcing[testForce] = other
 
-		s.notified(message)
+		s.notified(message, false)
 
 		s.mu.Lock()
 		s.closed = true

@@ -51,6 +51,9 @@ type op struct {
 	granted   *Hold
 	settled   bool
 	abandoned bool // nobody waits for the answer
+	tells     bool // enlists, and does not try yet
+	told      bool // has done so
+	parked    bool // is sent later
 	leads     bool // whoever waits for the answer reads it themselves
 	done      chan struct{}
 }

@@ -166,7 +166,7 @@ func (s *Session) lead(ctx context.Context, l *link, o *op) bool {
 		outbox{resume: l}.deliver()
 		return false
 	default:
-		s.broken(l, l.fail(err))
+		l.end(s, err)
 		return true
 	}
 }
@@ -236,6 +236,11 @@ func (s *Session) load(b *batch) {
 		}
 	}
 	for _, o := range take(&s.entering) {
+		if o.tells {
+			o.enlist = true
+			enlists = append(enlists, o)
+			continue
+		}
 		l := o.entry.line
 		early := o.req.Waits && l != nil && l.contended > b.sent
 		o.enlist = (o.waiter != nil || early) && !l.enlisted
@@ -414,6 +419,12 @@ func (s *Session) beginAttempt(o *op) {
 	}
 	e.busy = o
 	if l := e.line; l != nil && l.after > s.now() {
+		if o.req.Waits && !l.enlisted && !o.told {
+			// Those who go first see that they are not alone, and leave us our turn after theirs.
+			o.tells, o.told = true, true
+			s.entering = append(s.entering, o)
+			return
+		}
 		s.park(o, l.after-s.now())
 		return
 	}
@@ -425,14 +436,19 @@ func (s *Session) beginAttempt(o *op) {
 
 // park sends an attempt later. Its key is busy until then.
 func (s *Session) park(o *op, d time.Duration) {
+	o.parked = true
 	s.cfg.Clock.AfterFunc(d, func() {
 		s.mu.Lock()
 		defer s.unlock()
-		if o.entry.busy == o {
-			o.entry.busy = nil
-			s.begin(o)
-		}
+		s.unpark(o)
 	})
+}
+
+func (s *Session) unpark(o *op) {
+	if o.parked && o.entry.busy == o {
+		o.parked, o.entry.busy = false, nil
+		s.begin(o)
+	}
 }
 
 // follow sends what has waited for its turn at e, or forgets e.
@@ -488,6 +504,18 @@ func (s *Session) enlisted(o *op) {
 		l.enlisted = true
 		l.intent = l.intent || o.intent
 	}
+	if !o.tells {
+		return // its attempt follows
+	}
+	o.tells, o.entry.busy = false, nil
+	if o.err != nil {
+		s.check.want()
+		s.conclude(o, nil, explain("acquire", o.err))
+		s.follow(o.entry)
+		return
+	}
+	s.unlist(o.entry) // if nobody waits by then
+	s.begin(o)
 }
 
 // tried takes in the answer to an attempt.
@@ -511,12 +539,12 @@ func (s *Session) tried(o *op) {
 		s.conclude(o, nil, &sqllock.HeldError{Name: o.req.Name, Detail: detailGuarded})
 	default:
 		h := &Hold{
-			session: s, link: s.link, entry: o.entry, req: o.req, token: o.code, since: s.at, slot: o.slot,
+			link: s.link, entry: o.entry, req: o.req, token: o.code, since: s.at, slot: o.slot,
 		}
 		o.entry.add(h)
 		s.conclude(o, h, nil)
-		if o.enlist && o.req.Mode != sqllock.ModeExclusive {
-			s.unlist(o.entry)
+		if (o.enlist || o.told) && o.req.Mode != sqllock.ModeExclusive { // see leaveLine
+			s.submit(&op{kind: delist, entry: o.entry})
 		}
 		return
 	}
@@ -609,10 +637,10 @@ func (s *Session) drop(h *Hold) {
 }
 
 // entry returns what the session has to do with a key.
-func (s *Session) entry(key int64, name string) *entry {
+func (s *Session) entry(key int64) *entry {
 	e := s.entries[key]
 	if e == nil {
-		e = &entry{keys: keysOf(key), name: name}
+		e = &entry{keys: keysOf(key)}
 		s.entries[key] = e
 	}
 	return e
@@ -623,7 +651,7 @@ func (s *Session) Try(ctx context.Context, reqs []*sqllock.Request, results []sq
 	ops := make([]*op, len(reqs))
 	s.mu.Lock()
 	for i, req := range reqs {
-		o := newOp(attempt, s.entry(s.cfg.Key(req.Name), req.Name))
+		o := newOp(attempt, s.entry(s.cfg.Key(req.Name)))
 		o.req, o.yields = req, req.Mode != sqllock.ModeExclusive
 		ops[i] = o
 		s.submit(o)
@@ -707,7 +735,9 @@ func (s *Session) Locks(ctx context.Context) ([]sqllock.LockInfo, error) {
 	s.mu.Lock()
 	known := make([]Named, 0, len(s.entries))
 	for _, e := range s.entries {
-		known = append(known, Named{e.key, e.name})
+		if name := e.name(); name != "" {
+			known = append(known, Named{e.key, name})
+		}
 	}
 	s.mu.Unlock()
 	infos, err := s.cfg.List(ctx, known)

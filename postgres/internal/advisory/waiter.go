@@ -40,7 +40,7 @@ func (s *Session) Wait(ctx context.Context, req *sqllock.Request) (sqllock.Hold,
 		s.mu.Unlock()
 		return nil, sqllock.ErrClosed
 	}
-	w.entry = s.entry(s.cfg.Key(req.Name), req.Name)
+	w.entry = s.entry(s.cfg.Key(req.Name))
 	l := w.entry.queue()
 	l.waiters = append(l.waiters, w)
 	s.waiters++
@@ -167,8 +167,7 @@ func (s *Session) unlist(e *entry) {
 	s.cfg.Clock.AfterFunc(contention, func() {
 		s.mu.Lock()
 		defer s.unlock()
-		l := e.line
-		if s.entries[e.key] == e && l.enlisted && len(l.waiters) == 0 && (e.count == 0 || e.mode != sqllock.ModeExclusive) {
+		if l := e.line; s.entries[e.key] == e && e.count == 0 && l.enlisted && len(l.waiters) == 0 {
 			s.submit(&op{kind: delist, entry: e})
 		}
 	})

@@ -5,7 +5,6 @@ SELECT pg_catalog.pg_backend_pid(),
        pg_catalog.pg_is_in_recovery(),
        coalesce((SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
                   WHERE n.nspname = $1 AND c.relname = 'sqllock_token' AND c.relkind = 'S' AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')
-                    AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')
                     AND pg_catalog.has_sequence_privilege(c.oid, 'USAGE')
                     AND pg_catalog.has_sequence_privilege(c.oid, 'SELECT')
                     AND pg_catalog.has_sequence_privilege(c.oid, 'UPDATE')), 0)
