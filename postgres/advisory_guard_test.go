@@ -193,15 +193,15 @@ func TestAdvisoryGuardAfterTheSessionFails(t *testing.T) {
 	b := postgres.Advisory(s.pool)
 	for _, taken := range []bool{false, true} {
 		for name, mode := range map[string][]sqllock.Option{"x": nil, "s": {sqllock.Shared()}, "p": {sqllock.Permits(1)}} {
-			// Its clock and its reader cannot tell it: it is stuck in what it was doing.
 			c := s.client()
 			l := s.acquire(c, name, mode...)
 			tx, err := s.pool.Begin(ctx)
 			require.NoError(t, err)
+			t.Cleanup(func() { _ = tx.Rollback(context.Background()) })
 			pid := s.sessionOf(name, false)
 			s.exec("SELECT pg_terminate_backend($1)", pid)
 			if taken {
-				s.release(s.acquire(next, name, mode...))
+				s.release(s.acquire(next, name)) // which excludes all modes, so that the session has ended
 			}
 			err = b.Guard(ctx, tx, l)
 			if err == nil {

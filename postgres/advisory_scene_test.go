@@ -185,11 +185,31 @@ func (s *scene) eventually(condition func() bool, what string, args ...any) {
 // nonce: what is given up in the background is gone soon, and what leaks stays.
 func (s *scene) onlySessionsLeft() {
 	s.Helper()
-	const query = `SELECT count(*), count(DISTINCT pid), count(*) FILTER (WHERE objsubid = 1 OR mode <> 'ExclusiveLock' OR NOT granted)
-		FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`
-	var locks, sessions, others int64
-	s.eventually(func() bool {
-		require.NoError(s, s.pool.QueryRow(s.Context(), query).Scan(&locks, &sessions, &others))
-		return locks == 2*sessions && others == 0
-	}, "all locks are released")
+	const left = `SELECT pid, objsubid = 1, mode, classid::bigint, objid::bigint FROM pg_locks
+		WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`
+	type lock struct {
+		PID            int64
+		Single         bool
+		Mode           string
+		ClassID, ObjID int64
+	}
+	var locks []lock
+	ok := func() bool {
+		rows, err := s.pool.Query(s.Context(), left)
+		require.NoError(s, err)
+		locks, err = pgx.CollectRows(rows, pgx.RowToStructByPos[lock])
+		require.NoError(s, err)
+		of := make(map[int64]int)
+		for _, l := range locks {
+			if of[l.PID]++; l.Single || l.Mode != "ExclusiveLock" || of[l.PID] > 2 {
+				return false
+			}
+		}
+		return true
+	}
+	for deadline := time.Now().Add(sceneSlack); !ok(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			s.Fatalf("not all locks are released: %+v", locks)
+		}
+	}
 }

@@ -69,7 +69,7 @@ func (b *batch) encode(e *encoder) {
 			continue
 		}
 		for _, c := range calls {
-			c.parameters(e)
+			c.parameters(e, b.link)
 			e.execute(c.name)
 		}
 		e.sync()
@@ -80,7 +80,7 @@ func (b *batch) encode(e *encoder) {
 	}
 }
 
-func (c call) parameters(e *encoder) {
+func (c call) parameters(e *encoder, l *link) {
 	if c.fill != nil {
 		c.fill(e)
 	}
@@ -147,6 +147,7 @@ func (c call) parameters(e *encoder) {
 		e.text(c.ops[0].message)
 	case "holders":
 		e.int8(c.ops[0].entry.key)
+		e.int8(int64(uint32(l.marker.a)))
 	}
 }
 
@@ -257,9 +258,13 @@ func (b *batch) synced() bool {
 
 // doubt is an error if the answers came from another server process than the one that we began with.
 func (b *batch) doubt(l *link) error {
-	if l.proxied && b.pid != int64(l.pid) && b.pid != 0 {
-		return fmt.Errorf("postgres: %w: the server process behind this connection has changed from %d to %d, as a pooler in transaction mode does; "+
-			"connect to the server itself, or use a Table", sqllock.ErrRefused, l.pid, b.pid)
+	switch {
+	case !l.proxied:
+		return nil
+	case sqlState(b.failed) == invalidStatementName: // prepared elsewhere
+		return errShared
+	case b.pid != 0 && b.pid != int64(l.pid):
+		return fmt.Errorf("%w: it was %d, and is %d", errShared, l.pid, b.pid)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgproto3"
@@ -66,10 +67,9 @@ func (s *Session) connected(l *link, err error) {
 
 // unconnected ends single attempts; those who wait go on, unless waiting cannot help.
 func (s *Session) unconnected(err error) {
-	for _, o := range append(take(&s.leaving), take(&s.asking)...) {
-		s.abort(o, err)
-	}
-	for _, o := range take(&s.entering) {
+	unsent := slices.Concat(s.leaving, s.asking, s.entering)
+	s.leaving, s.asking, s.entering = nil, nil, nil
+	for _, o := range unsent {
 		s.abort(o, err)
 	}
 	if s.closed {
@@ -79,7 +79,7 @@ func (s *Session) unconnected(err error) {
 		if e.line == nil {
 			continue
 		}
-		for _, w := range append([]*waiter(nil), e.line.waiters...) {
+		for _, w := range slices.Clone(e.line.waiters) {
 			if w.failed = err; permanent(err) {
 				s.end(w, nil, err)
 			}
@@ -179,6 +179,11 @@ func (s *Session) broken(l *link, reason error) {
 	}
 	for _, e := range s.entries {
 		s.follow(e)
+		if e.line != nil && permanent(reason) {
+			for _, w := range slices.Clone(e.line.waiters) {
+				s.end(w, nil, reason)
+			}
+		}
 	}
 	if s.waiters > 0 {
 		s.dial()
@@ -233,12 +238,14 @@ func (s *Session) Close(ctx context.Context) error {
 	s.closed = true
 	drained := make(chan struct{})
 	s.drained = drained
-	for _, o := range take(&s.entering) {
+	unsent := s.entering
+	s.entering = nil
+	for _, o := range unsent {
 		s.abort(o, closed)
 	}
 	for _, e := range s.entries {
 		if e.line != nil {
-			for _, w := range append([]*waiter(nil), e.line.waiters...) {
+			for _, w := range slices.Clone(e.line.waiters) {
 				s.end(w, nil, closed)
 			}
 		}

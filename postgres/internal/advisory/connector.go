@@ -106,7 +106,7 @@ func (c Connector) refusePooler(ctx context.Context, pg *pgx.Conn, pid uint32) e
 		return fmt.Errorf("postgres: a second connection, to find out whether a pooler shares this one: %w", err)
 	}
 	defer func() { _ = other.Close(ctx) }()
-	const looks = 5
+	const looks = 20 // other clients may have moved us by chance to where we were
 	for range looks {
 		theirs, err := process(ctx, other)
 		if err != nil {
@@ -117,12 +117,15 @@ func (c Connector) refusePooler(ctx context.Context, pg *pgx.Conn, pid uint32) e
 			return err
 		}
 		if theirs == pid || ours != pid {
-			return fmt.Errorf("postgres: %w: a pooler shares server connections between its clients (pool_mode transaction or statement), and with them the locks; "+
-				"connect to the server itself, or to a pool in session mode, or use a Table", sqllock.ErrRefused)
+			return errShared
 		}
 	}
 	return nil
 }
+
+// errShared says that the server process is not ours alone.
+var errShared = fmt.Errorf("postgres: %w: a pooler shares server connections between its clients (pool_mode transaction or statement), and with them the locks; "+
+	"connect to the server itself, or to a pool in session mode, or use a Table", sqllock.ErrRefused)
 
 // process is the server process that runs a statement.
 func process(ctx context.Context, pg *pgx.Conn) (uint32, error) {
@@ -193,16 +196,20 @@ func (c Connector) prepare(ctx context.Context, pg *pgx.Conn, l *link) error {
 	_, _ = rand.Read(random[:]) // never fails
 	l.nonce = pair{int32(binary.BigEndian.Uint32(random[:])), int32(binary.BigEndian.Uint32(random[4:]))}
 	l.marker = marker(c.Namespace, l.pid)
-	alive := fmt.Sprintf("SET synchronous_commit = off; LISTEN %s; SELECT pg_try_advisory_lock(%d, %d) AND pg_try_advisory_lock(%d, %d)",
-		channel, l.nonce.a, l.nonce.b, l.marker.a, l.marker.b)
+	alive := fmt.Sprintf("SET synchronous_commit = off; LISTEN %s; SELECT CASE WHEN pg_backend_pid() = %d THEN "+
+		"pg_try_advisory_lock(%d, %d) AND pg_try_advisory_lock(%d, %d) END", channel, l.pid, l.nonce.a, l.nonce.b, l.marker.a, l.marker.b)
 	results, err := pg.PgConn().Exec(ctx, alive).ReadAll()
 	if err != nil {
 		return err
 	}
-	if string(results[len(results)-1].Rows[0][0]) != "t" {
+	switch string(results[len(results)-1].Rows[0][0]) {
+	case "t":
+		return nil
+	case "f":
 		return errUsed
+	default:
+		return errShared
 	}
-	return nil
 }
 
 // errUsed says that the server has ended neither the session of a process that we have got, nor what it held.

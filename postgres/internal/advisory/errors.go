@@ -11,11 +11,11 @@ import (
 
 // SQLSTATEs, https://www.postgresql.org/docs/current/errcodes-appendix.html
 const (
-	outOfMemory      = "53200" // the lock table is full
-	lockNotAvailable = "55P03"
-
-	duplicateStatement = "42P05"
-	queryCanceled      = "57014" // also by statement_timeout
+	outOfMemory          = "53200" // the lock table is full
+	lockNotAvailable     = "55P03"
+	queryCanceled        = "57014" // also by statement_timeout
+	duplicateStatement   = "42P05"
+	invalidStatementName = "26000"
 )
 
 func sqlState(err error) string {

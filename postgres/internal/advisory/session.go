@@ -406,6 +406,8 @@ func (s *Session) beginAttempt(o *op) {
 	case e.count > 0 && e.mode == sqllock.ModePermit && o.req.Mode == sqllock.ModePermit && e.permits() != o.req.Permits:
 		refusal = fmt.Errorf("postgres: %w: %q is held with Permits(%d) by this process, and session locks need the same number everywhere; use a Table",
 			sqllock.ErrUnsupported, o.req.Name, e.permits())
+	case o.req.Mode == sqllock.ModePermit && o.req.Permits > MaxPermits:
+		refusal = fmt.Errorf("postgres: %w: Permits(%d) of session locks: at most %d; use a Table", sqllock.ErrUnsupported, o.req.Permits, MaxPermits)
 	case !e.admits(o.req):
 		refusal = &sqllock.HeldError{Name: o.req.Name, Owner: s.cfg.Owner}
 	case s.locks+cost(o.req.Mode, e.count+1)-cost(o.req.Mode, e.count) > s.cfg.MaxLocks:
@@ -530,6 +532,10 @@ func (s *Session) tried(o *op) {
 	case o.code == guarded && o.waiter == nil && o.req.Mode != sqllock.ModeExclusive && o.tries < 4:
 		// Perhaps nothing but another's test, which takes an instant.
 		s.locks -= o.cost
+		o.cost = 0
+		if o.enlist { // which the next attempt will not know
+			s.unlist(o.entry)
+		}
 		o.tries++
 		o.answered = false
 		o.entry.busy = o

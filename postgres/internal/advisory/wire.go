@@ -20,7 +20,7 @@ var prepared = map[string][]uint32{
 	"delist":      {pgtype.Int8ArrayOID, pgtype.Int4ArrayOID, pgtype.Int4ArrayOID, pgtype.Int4ArrayOID, pgtype.Int4ArrayOID},
 	"unguarded":   {pgtype.Int4OID, pgtype.Int4OID},
 	"notify":      {pgtype.TextOID},
-	"holders":     {pgtype.Int8OID},
+	"holders":     {pgtype.Int8OID, pgtype.Int8OID},
 	"mine":        {},
 	"drop":        {pgtype.BoolArrayOID, pgtype.Int8ArrayOID, pgtype.BoolArrayOID},
 	"who":         {},
