@@ -16,12 +16,13 @@ const (
 // Client takes locks through one [Backend]. Make one per process and share it: it is safe for concurrent use, and
 // everything it holds shares one session with the database. Two Clients exclude each other as two processes do.
 type Client struct {
-	cfg     config
-	backend Backend
-	session Session
-	broken  error // the configuration cannot work; every call says so
-	queue   queue
-	closed  atomic.Bool
+	cfg      config
+	backend  Backend
+	session  Session
+	broken   error // the configuration cannot work; every call says so
+	queue    queue
+	patience patience
+	closed   atomic.Bool
 }
 
 // New makes a Client. It does no I/O; [Client.Ping] does. What is wrong with the configuration is told by the first call.

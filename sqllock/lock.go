@@ -119,11 +119,9 @@ func (l *Lock) Release(ctx context.Context) error {
 		return nil
 	}
 	c := l.client
-	traced := c.cfg.tracer.TraceReleaseStart(ctx, ReleaseStart{Name: l.req.Name, Token: l.Token(), Held: c.cfg.clock.Now() - l.since})
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
-	defer cancel()
+	traced := c.cfg.tracer.TraceReleaseStart(ctx, ReleaseStart{Name: l.req.Name, Token: l.Token(), Held: l.heldFor()})
 	var answer [1]error
-	c.session.Release(ctx, l.hold[:], answer[:])
+	c.session.Release(c.patience.context(), l.hold[:], answer[:])
 	err := l.released(answer[0])
 	c.cfg.tracer.TraceReleaseEnd(traced, ReleaseEnd{Name: l.req.Name, Err: err})
 	return err
@@ -154,7 +152,9 @@ func (l *Lock) released(err error) error {
 func (l *Lock) start(h Hold) error {
 	l.mu.Lock()
 	l.hold[0] = h
-	l.since = l.client.cfg.clock.Now()
+	if l.client.cfg.traced() {
+		l.since = l.client.cfg.clock.Now()
+	}
 	l.started = true
 	end := l.end
 	l.mu.Unlock()
@@ -163,6 +163,14 @@ func (l *Lock) start(h Hold) error {
 		return end
 	}
 	return nil
+}
+
+// heldFor is for tracers. Where there is none the clock is not read.
+func (l *Lock) heldFor() time.Duration {
+	if !l.client.cfg.traced() {
+		return 0
+	}
+	return l.client.cfg.clock.Now() - l.since
 }
 
 // finish ends the lock, once.
@@ -188,7 +196,7 @@ func (l *Lock) finish(err error) bool {
 	}
 	l.client.queue.release(&l.ticket)
 	if errors.Is(err, ErrLost) {
-		l.client.cfg.tracer.TraceLost(LostData{Name: l.req.Name, Token: l.Token(), Held: l.client.cfg.clock.Now() - l.since, Err: err})
+		l.client.cfg.tracer.TraceLost(LostData{Name: l.req.Name, Token: l.Token(), Held: l.heldFor(), Err: err})
 	}
 	return true
 }

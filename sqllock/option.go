@@ -149,6 +149,12 @@ func Logger(l *slog.Logger) ClientOption { return clientOption(func(c *config) {
 // WithTracer is told of every acquisition, release and loss.
 func WithTracer(t Tracer) ClientOption { return clientOption(func(c *config) { c.tracer = t }) }
 
+// traced tells whether anybody wants to know.
+func (c *config) traced() bool {
+	_, nop := c.tracer.(NopTracer)
+	return !nop
+}
+
 // WithClock replaces [SystemClock], for tests.
 func WithClock(clock Clock) ClientOption { return clientOption(func(c *config) { c.clock = clock }) }
 

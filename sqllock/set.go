@@ -132,7 +132,7 @@ func releaseTogether(ctx context.Context, locks []*Lock) error {
 	traced := make([]context.Context, len(locks))
 	for i, l := range locks {
 		holds[i] = l.hold[0]
-		traced[i] = c.cfg.tracer.TraceReleaseStart(ctx, ReleaseStart{Name: l.req.Name, Token: l.Token(), Held: c.cfg.clock.Now() - l.since})
+		traced[i] = c.cfg.tracer.TraceReleaseStart(ctx, ReleaseStart{Name: l.req.Name, Token: l.Token(), Held: l.heldFor()})
 	}
 	answers := make([]error, len(locks))
 	c.session.Release(ctx, holds, answers)

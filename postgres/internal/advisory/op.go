@@ -1,6 +1,8 @@
 package advisory
 
 import (
+	"sync"
+
 	"github.com/sqllock/toolkit/sqllock"
 )
 
@@ -35,7 +37,6 @@ type op struct {
 
 	hold    *Hold  // of a release
 	last    bool   // the session's last hold of the key
-	place   int    // among those that are released together
 	message string // of a notify
 
 	// The answer.
@@ -56,6 +57,8 @@ type op struct {
 	parked    bool // is sent later
 	leads     bool // whoever waits for the answer reads it themselves
 	done      chan struct{}
+	received  bool // from done
+	timed     bool // a timer has it
 }
 
 // The answers to an attempt that are not tokens.
@@ -76,8 +79,24 @@ const (
 	notHeld  = -1
 )
 
+// ops are those that nobody uses.
+var ops = sync.Pool{New: func() any { return &op{done: make(chan struct{}, 1)} }}
+
 // newOp makes an op that somebody waits for.
-func newOp(k kind, e *entry) *op { return &op{kind: k, entry: e, done: make(chan struct{}, 1)} }
+func newOp(k kind, e *entry) *op {
+	o := ops.Get().(*op)
+	o.kind, o.entry = k, e
+	return o
+}
+
+// recycle is called by whoever has waited for o, with the outcome, when they are done with it.
+func (o *op) recycle(awaited error) {
+	if awaited != nil || o.timed || !o.leads && !o.received {
+		return // the session, or a timer, may look at it again
+	}
+	*o = op{done: o.done}
+	ops.Put(o)
+}
 
 func letter(m sqllock.Mode) byte {
 	switch m {

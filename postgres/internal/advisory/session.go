@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"sync"
 	"time"
 
@@ -438,7 +439,7 @@ func (s *Session) beginAttempt(o *op) {
 
 // park sends an attempt later. Its key is busy until then.
 func (s *Session) park(o *op, d time.Duration) {
-	o.parked = true
+	o.parked, o.timed = true, true
 	s.cfg.Clock.AfterFunc(d, func() {
 		s.mu.Lock()
 		defer s.unlock()
@@ -594,6 +595,7 @@ func (s *Session) finish(o *op, err error) {
 func (s *Session) await(ctx context.Context, o *op) error {
 	select {
 	case <-o.done:
+		o.received = true
 		return nil
 	case <-ctx.Done():
 	}
@@ -654,66 +656,102 @@ func (s *Session) entry(key int64) *entry {
 
 // Try implements [sqllock.Session].
 func (s *Session) Try(ctx context.Context, reqs []*sqllock.Request, results []sqllock.Result) {
+	if len(reqs) == 1 {
+		s.mu.Lock()
+		o := s.submitAttempt(reqs[0])
+		err := s.unlockAndAwait(ctx, o)
+		results[0] = o.result(err)
+		o.recycle(err)
+		return
+	}
 	ops := make([]*op, len(reqs))
 	s.mu.Lock()
 	for i, req := range reqs {
-		o := newOp(attempt, s.entry(s.cfg.Key(req.Name)))
-		o.req, o.yields = req, req.Mode != sqllock.ModeExclusive
-		ops[i] = o
-		s.submit(o)
+		ops[i] = s.submitAttempt(req)
 	}
-	await := s.unlockFor(ctx, ops)
+	s.unlock()
 	for i, o := range ops {
-		err := await(ctx, o)
-		switch {
-		case err != nil:
-			results[i].Err = &sqllock.HeldError{Name: o.req.Name, Cause: err}
-		case o.err != nil:
-			results[i].Err = o.err
-		default:
-			results[i].Hold = o.granted
-		}
+		results[i] = o.result(s.await(ctx, o))
+	}
+}
+
+func (s *Session) submitAttempt(req *sqllock.Request) *op {
+	o := newOp(attempt, s.entry(keyOf(req)))
+	o.req, o.yields = req, req.Mode != sqllock.ModeExclusive
+	s.submit(o)
+	return o
+}
+
+// keyOf reads what [Config.Key] has made of the name.
+func keyOf(req *sqllock.Request) int64 {
+	key, err := strconv.ParseInt(req.Key, 10, 64)
+	if err != nil {
+		panic("postgres: the key " + req.Key + " is not of this backend") // a bug in package sqllock
+	}
+	return key
+}
+
+// result is the outcome of an attempt that was awaited with err.
+func (o *op) result(err error) sqllock.Result {
+	switch {
+	case err != nil:
+		return sqllock.Result{Err: &sqllock.HeldError{Name: o.req.Name, Cause: err}}
+	case o.err != nil:
+		return sqllock.Result{Err: o.err}
+	default:
+		return sqllock.Result{Hold: o.granted}
 	}
 }
 
 // Release implements [sqllock.Session].
 func (s *Session) Release(ctx context.Context, holds []sqllock.Hold, results []error) {
-	ops := make([]*op, 0, len(holds))
-	s.mu.Lock()
-	for i, hold := range holds {
-		h := hold.(*Hold)
-		if ended := h.ended.Load(); ended != nil {
-			results[i] = h.lost(*ended)
-			continue
+	if len(holds) == 1 {
+		s.mu.Lock()
+		o, err := s.submitRelease(holds[0].(*Hold))
+		if o == nil {
+			s.unlock()
+			results[0] = err
+			return
 		}
-		if h.leaving {
-			continue
-		}
-		h.leaving = true
-		o := newOp(release, h.entry)
-		o.hold, o.place = h, i
-		ops = append(ops, o)
-		s.submit(o)
+		err = s.unlockAndAwait(ctx, o)
+		results[0] = o.outcome(err)
+		o.recycle(err)
+		return
 	}
-	await := s.unlockFor(ctx, ops)
-	for _, o := range ops {
-		// The release itself goes on when ctx ends.
-		if err := await(ctx, o); err != nil {
-			results[o.place] = fmt.Errorf("postgres: release: %w", err)
-		} else {
-			results[o.place] = o.err
+	ops := make([]*op, len(holds))
+	s.mu.Lock()
+	for i, h := range holds {
+		ops[i], results[i] = s.submitRelease(h.(*Hold))
+	}
+	s.unlock()
+	for i, o := range ops {
+		if o != nil {
+			results[i] = o.outcome(s.await(ctx, o))
 		}
 	}
 }
 
-// unlockFor ends a critical section in which ops were submitted, and returns how each is waited for.
-func (s *Session) unlockFor(ctx context.Context, ops []*op) func(context.Context, *op) error {
-	if len(ops) != 1 {
-		s.unlock()
-		return s.await
+// submitRelease returns nil if there is nothing to release any more.
+func (s *Session) submitRelease(h *Hold) (*op, error) {
+	if ended := h.ended.Load(); ended != nil {
+		return nil, h.lost(*ended)
 	}
-	err := s.unlockAndAwait(ctx, ops[0])
-	return func(context.Context, *op) error { return err }
+	if h.leaving {
+		return nil, nil
+	}
+	h.leaving = true
+	o := newOp(release, h.entry)
+	o.hold = h
+	s.submit(o)
+	return o, nil
+}
+
+// outcome is that of a release that was awaited with err. The release itself goes on when the context has ended.
+func (o *op) outcome(err error) error {
+	if err != nil {
+		return fmt.Errorf("postgres: release: %w", err)
+	}
+	return o.err
 }
 
 // Ping implements [sqllock.Session].

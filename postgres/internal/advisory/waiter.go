@@ -40,7 +40,7 @@ func (s *Session) Wait(ctx context.Context, req *sqllock.Request) (sqllock.Hold,
 		s.mu.Unlock()
 		return nil, sqllock.ErrClosed
 	}
-	w.entry = s.entry(s.cfg.Key(req.Name))
+	w.entry = s.entry(keyOf(req))
 	l := w.entry.queue()
 	l.waiters = append(l.waiters, w)
 	s.waiters++
