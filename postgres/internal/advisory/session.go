@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"strconv"
 	"sync"
 	"time"
@@ -51,6 +52,7 @@ type Session struct {
 	trip                      time.Duration // of a batch, on average
 	at                        time.Duration // when the last one was answered
 	waiters                   int
+	gather                    int           // so many ops are expected before the next batch leaves
 	busy                      time.Duration // when there was last anything to do
 	forcing                   map[string]*force
 	watch                     *sentinel
@@ -70,8 +72,11 @@ type loss struct {
 	reason error
 }
 
-// maxBatch is how many ops travel together at most.
-const maxBatch = 1024
+// maxBatch is how many ops travel together at most, and gathering up to how many wait for each other.
+const (
+	maxBatch  = 1024
+	gathering = 32
+)
 
 // Open makes a session. It connects when it is first needed.
 func Open(cfg Config) *Session {
@@ -191,6 +196,10 @@ func (s *Session) depart() *batch {
 	if s.flying != nil {
 		return nil
 	}
+	if len(s.leaving)+len(s.entering) < s.gather {
+		return nil
+	}
+	s.gather = 0
 	if s.link == nil {
 		if len(s.leaving)+len(s.entering)+len(s.asking) > 0 {
 			s.dial()
@@ -314,6 +323,9 @@ func (s *Session) arrived(l *link, b *batch, now time.Duration, own *op) (enough
 			}
 		}
 	}
+	if n := len(s.finished); own == nil && n > 1 && n <= gathering {
+		s.gatherAnswered()
+	}
 	box := s.pack()
 	needed := s.flying != nil || s.attentive()
 	switch {
@@ -331,6 +343,20 @@ func (s *Session) arrived(l *link, b *batch, now time.Duration, own *op) (enough
 	s.mu.Unlock()
 	box.deliver()
 	return enough
+}
+
+// gatherAnswered lets those who have just been answered say what they want next, so that it travels together: what a batch costs does not depend
+// much on how many share it. Whoever is the last of them sends it, at the latest the reader when its turn has come again.
+// Larger batches leave at once: then the server is busy while the others gather.
+func (s *Session) gatherAnswered() {
+	finished := s.finished
+	s.finished = nil
+	s.gather = len(finished) + len(s.leaving) + len(s.entering)
+	s.mu.Unlock()
+	outbox{finished: finished}.deliver()
+	runtime.Gosched()
+	s.mu.Lock()
+	s.gather = 0
 }
 
 // submit lets an op go to the server once nothing else of its key is on its way.
