@@ -3,7 +3,9 @@ package postgres_test
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -12,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
+	"github.com/sqllock/toolkit/internal/testdb"
 	"github.com/sqllock/toolkit/postgres"
 	"github.com/sqllock/toolkit/sqllock"
 )
@@ -151,6 +154,38 @@ func passOn(b *testing.B, rounds int, acquire func(i int) (release func())) (tot
 	}
 	release()
 	return total
+}
+
+// BenchmarkAdvisoryTakeOver measures from the instant at which a holder's connection is closed, as the kernel closes those of a process that is killed,
+// to the grant of the one who waits: with the default poll, and with a sentinel, which costs that one a second connection.
+func BenchmarkAdvisoryTakeOver(b *testing.B) {
+	for name, opts := range map[string][]postgres.Option{"poll": nil, "sentinel": {postgres.Sentinel()}} {
+		b.Run(name, func(b *testing.B) {
+			dsn := testdb.Postgres(b)
+			next, _ := mortal(b, dsn, opts...)
+			var took []time.Duration
+			for b.Loop() {
+				holder, line := mortal(b, dsn)
+				_, err := holder.Acquire(b.Context(), "bench")
+				require.NoError(b, err)
+				granted := make(chan *sqllock.Lock)
+				go func() {
+					lock, err := next.Acquire(b.Context(), "bench")
+					require.NoError(b, err)
+					granted <- lock
+				}()
+				time.Sleep(100*time.Millisecond + time.Duration(rand.Int64N(int64(time.Second)))) // anywhere between two polls
+				start := time.Now()
+				line.cut()
+				lock := <-granted
+				took = append(took, time.Since(start))
+				require.NoError(b, lock.Release(b.Context()))
+			}
+			slices.Sort(took)
+			b.ReportMetric(float64(took[len(took)/2].Microseconds())/1e3, "ms-median")
+			b.ReportMetric(float64(took[len(took)-1].Microseconds())/1e3, "ms-longest")
+		})
+	}
 }
 
 // BenchmarkAdvisoryHeld tells what 5,000 held locks cost.
