@@ -144,7 +144,7 @@ func TestDeafServerIsWaitedForNoLongerThanTold(t *testing.T) {
 		require.Less(t, o.took, connectTimeout)
 	}
 	o := program(t, "exec", "-w", "700ms", "name", "--", "true").with(dsnVariable + "=postgres://" + addr + "/db?sslmode=disable").run()
-	o.requireError(t, exitUnavailable, "the database has not answered: waited 700ms")
+	o.requireError(t, exitUnavailable, "the server has not answered: waited 700ms")
 	require.Less(t, o.took, connectTimeout/2)
 	o = program(t, "exec", "name", "--", "true").with(dsnVariable + "=postgres://" + addr + "/db?sslmode=disable&connect_timeout=1").run()
 	o.requireError(t, exitUnavailable, addr)

@@ -218,7 +218,7 @@ func (e *execution) acquire(ctx context.Context, locks *sqllock.Client, name str
 	}
 	// What is wrong with the database should not look like a lock that cannot be had.
 	if err := locks.Ping(ctx); err != nil {
-		return nil, unanswered(ctx, err)
+		return nil, err
 	}
 	var lock *sqllock.Lock
 	var err error
@@ -235,12 +235,4 @@ func (e *execution) acquire(ctx context.Context, locks *sqllock.Client, name str
 		return nil, &exitError{e.conflict, err}
 	}
 	return lock, err
-}
-
-// unanswered says what we have waited for where err is nothing but the end of the waiting.
-func unanswered(ctx context.Context, err error) error {
-	if cause := context.Cause(ctx); cause != nil && err.Error() == cause.Error() {
-		return fmt.Errorf("the database has not answered: %w", err)
-	}
-	return err
 }

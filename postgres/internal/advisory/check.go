@@ -1,7 +1,7 @@
 package advisory
 
 import (
-	"errors"
+	"fmt"
 	"time"
 
 	"github.com/sqllock/toolkit/sqllock"
@@ -52,17 +52,16 @@ func (c *check) add(b *batch) {
 	}}}
 }
 
-// arrived takes in the answer.
-func (c *check) arrived(s *Session, b *batch) {
+// arrived takes in the answer. An error ends the session.
+func (c *check) arrived(s *Session, b *batch) error {
 	if !c.flying {
-		return
+		return nil
 	}
 	c.flying = false
 	if b.failed != nil {
 		c.wanted = false
 		if c.failed++; c.failed == maxChecks {
-			_ = s.link.fail(errors.Join(errors.New("postgres: what the session holds could not be found out"), b.failed))
-			return
+			return fmt.Errorf("what the session holds could not be found out: %w", b.failed)
 		}
 		s.cfg.Clock.AfterFunc(checkPause, func() {
 			s.mu.Lock()
@@ -71,18 +70,17 @@ func (c *check) arrived(s *Session, b *batch) {
 				c.want()
 			}
 		})
-		return
+		return nil
 	}
 	c.failed = 0
 	if len(c.excess) > 0 {
 		c.wanted, c.excess = false, nil
-		return
+		return nil
 	}
 	expected := s.expected()
 	for e := range expected {
 		if !c.found[e] {
-			_ = s.link.fail(sqllock.ErrEvicted)
-			return
+			return sqllock.ErrEvicted
 		}
 	}
 	for f := range c.found {
@@ -91,6 +89,7 @@ func (c *check) arrived(s *Session, b *batch) {
 		}
 	}
 	c.found, c.wanted = nil, len(c.excess) > 0
+	return nil
 }
 
 // blocks tells whether ops have to wait for a check that is to be made again.

@@ -43,7 +43,7 @@ type link struct {
 	fatal   error                 // what the server said before it closed the connection; of whoever reads
 }
 
-// ErrSilent is the reason of a loss: the server has not answered for so long that it may have ended the session.
+// errSilent is the reason of a loss: the server has not answered for so long that it may have ended the session.
 var errSilent = errors.New("the server has not answered for too long")
 
 // err is nil while the server has answered lately; it reads the clock.
@@ -75,13 +75,14 @@ func (l *link) end(s *Session, reason error) {
 	_ = l.conn.Close()
 }
 
-// send writes a batch. An error ends the connection; the reader tells of it.
+// send writes a batch. An error ends the session.
 func (l *link) send(b *batch) {
 	l.sending.Lock()
 	defer l.sending.Unlock()
 	b.encode(&l.encoder)
 	if _, err := l.conn.Write(l.encoder.buf); err != nil {
-		_ = l.fail(err)
+		l.dead.CompareAndSwap(nil, &err)
+		_ = l.conn.SetReadDeadline(time.Unix(1, 0)) // whoever reads tells everybody
 	}
 	const room = 64 << 10
 	if cap(l.encoder.buf) > room {
@@ -122,6 +123,9 @@ func (l *link) receive(ctx context.Context, s *Session, own *op) error {
 		message, err := l.frontend.Receive()
 		if err != nil {
 			if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() { // see lead
+				if dead := l.dead.Load(); dead != nil {
+					return *dead
+				}
 				_ = l.conn.SetReadDeadline(time.Time{})
 				if ctx.Err() != nil {
 					return errInterrupted
@@ -165,8 +169,8 @@ func (l *link) receive(ctx context.Context, s *Session, own *op) error {
 				return errSilent
 			}
 			l.answered.Store(int64(b.sent))
-			if s.arrived(l, b, now, own) {
-				return nil
+			if enough, err := s.arrived(l, b, now, own); enough || err != nil {
+				return err
 			}
 		case *pgproto3.NotificationResponse:
 			if m.Channel == channel {

@@ -299,16 +299,20 @@ func take(from *[]*op) []*op {
 }
 
 // arrived takes in the answers to all of a batch, read by the caller that waits for own, if any. It reports whether that one has read enough.
-func (s *Session) arrived(l *link, b *batch, now time.Duration, own *op) (enough bool) {
+// An error ends the session.
+func (s *Session) arrived(l *link, b *batch, now time.Duration, own *op) (enough bool, err error) {
 	s.mu.Lock()
 	if s.link != l || s.flying != b {
 		s.mu.Unlock()
-		return false // the connection is closed
+		return false, nil // the connection is closed
 	}
 	s.flying, s.at = nil, now
 	l.flying.Store(nil)
 	s.trip += (now - b.sent - s.trip) / 8
-	s.check.arrived(s, b)
+	if err := s.check.arrived(s, b); err != nil {
+		s.mu.Unlock()
+		return false, err
+	}
 	for _, calls := range b.groups {
 		for _, c := range calls {
 			for _, o := range c.ops {
@@ -342,7 +346,7 @@ func (s *Session) arrived(l *link, b *batch, now time.Duration, own *op) (enough
 	}
 	s.mu.Unlock()
 	box.deliver()
-	return enough
+	return enough, nil
 }
 
 // gatherAnswered lets those who have just been answered say what they want next, so that it travels together: what a batch costs does not depend
