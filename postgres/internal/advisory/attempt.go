@@ -151,5 +151,5 @@ func (s *Session) conclude(o *op, h *Hold, err error) {
 // giveBack releases what nobody wants any more.
 func (s *Session) giveBack(h *Hold) {
 	h.leaving = true
-	s.submit(&op{kind: release, entry: h.entry, hold: h, abandoned: false})
+	s.submit(&op{kind: release, entry: h.entry, hold: h})
 }

@@ -66,7 +66,7 @@ func (s *Session) unlock() {
 func (s *Session) unlockAndAwait(ctx context.Context, o *op) error {
 	box := s.pack()
 	b := box.batch
-	o.leads = b != nil && !b.link.reading && !s.attentive()
+	o.leads = b != nil && !b.link.reading && !s.attentive() && !o.settled // else somebody tells us
 	if b != nil && !b.link.reading {
 		b.link.reading = true
 		if !o.leads {
@@ -93,15 +93,14 @@ func (s *Session) lead(ctx context.Context, l *link, o *op) bool {
 	case err == nil:
 		return true
 	case errors.Is(err, errInterrupted):
-		s.mu.Lock()
-		o.leads = false
-		s.mu.Unlock()
-		outbox{resume: l}.deliver()
-		return false
+		defer outbox{resume: l}.deliver()
 	default:
 		l.end(s, err)
-		return true
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o.leads = false
+	return o.settled // if not, it is parked, and goes on with the next connection
 }
 
 // claim makes the link's own reader the one who reads, if nobody does.
