@@ -101,6 +101,7 @@ func (s *Session) tried(o *op) {
 	case o.err != nil:
 		s.conclude(o, nil, explain("acquire", o.err))
 	case o.null:
+		o.entry.served()
 		s.conclude(o, nil, &sqllock.HeldError{Name: o.req.Name})
 	case o.code == yielded:
 		s.conclude(o, nil, &sqllock.HeldError{Name: o.req.Name, Detail: detailYielded})

@@ -43,6 +43,8 @@ type line struct {
 
 	contended time.Duration // until then others are expected to want the key too
 	after     time.Duration // no attempts before: it is their turn
+	back      time.Duration // for how long that was the last time
+	unserved  bool          // and nobody is known to have used it
 
 	// Ids of requests to give the key up: those that wait for the end of guarded transactions, and those to be answered when it is released.
 	forced, acknowledge []string

@@ -171,6 +171,9 @@ func (s *Session) notified(message string, own bool) {
 	}
 	switch what {
 	case writerGone, otherGone:
+		if !own {
+			e.served()
+		}
 		if l := e.line; l != nil && l.after > s.now() && !own {
 			l.after = 0 // one of those who were to go first has gone: it is our turn
 			if e.busy != nil {

@@ -43,9 +43,10 @@ func (s *Session) released(o *op) {
 		s.check.want()
 		err = h.lost(sqllock.ErrEvicted)
 	case o.code == notified:
-		// Whoever releases is nearer to the next grant than those who have just been told. They go first.
-		e.queue().after = s.at + 2*s.trip + time.Millisecond
 		s.contend(e)
+		s.holdBack(e)
+	case e.line != nil && e.line.contended > s.at:
+		s.holdBack(e) // others have wanted it lately, and may be about to say so again
 	}
 	if o.unheard {
 		what := otherGone
@@ -57,6 +58,29 @@ func (s *Session) released(o *op) {
 	s.finish(o, err)
 	s.acknowledge(e)
 	s.wake(e, false)
+}
+
+// longestBack is how long a session holds itself back at most.
+const longestBack = 25 * time.Millisecond
+
+// holdBack lets others go first: whoever releases is nearer to the next grant than they are. It begins with two round trips and a millisecond, and
+// doubles for as long as nobody else is seen to have had the key: where processors are short they take longer.
+func (s *Session) holdBack(e *entry) {
+	l := e.line
+	shortest := 2*s.trip + time.Millisecond
+	if l.unserved {
+		l.back = min(max(2*l.back, shortest), longestBack)
+	} else {
+		l.back = shortest
+	}
+	l.after, l.unserved = s.at+l.back, true
+}
+
+// served says that somebody else has had the key, or has it.
+func (e *entry) served() {
+	if e.line != nil {
+		e.line.unserved = false
+	}
 }
 
 // drop forgets a hold.
