@@ -197,18 +197,17 @@ func (s *Session) tick(l *link) {
 		return
 	}
 	next := s.cfg.ping() / 2
-	if s.mu.TryLock() { // whoever has it may be stuck in writing to a dead connection, which only the clock ends
-		if s.link != l {
-			s.mu.Unlock()
-			return
-		}
-		s.ping = s.flying == nil && l.silence() >= next // so that no more than a ping interval passes between two commands
-		s.name()
-		if s.unused() {
-			s.hangUp()
-		}
-		s.unlock()
+	s.mu.Lock()
+	if s.link != l {
+		s.mu.Unlock()
+		return
 	}
+	s.ping = s.flying == nil && l.silence() >= next // so that no more than a ping interval passes between two commands
+	s.name()
+	if s.unused() {
+		s.hangUp()
+	}
+	s.unlock()
 	s.cfg.Clock.AfterFunc(min(next, max(l.limit-l.silence(), time.Millisecond)), func() { s.tick(l) })
 }
 

@@ -33,7 +33,11 @@ func (s *Session) pack() outbox {
 	return box
 }
 
+// deliver tells holders of their losses first, because what is sent may free a lock that they were forced to give up.
 func (o outbox) deliver() {
+	for _, l := range o.losses {
+		l.holder.Lost(l.reason)
+	}
 	if o.batch != nil {
 		o.batch.link.send(o.batch)
 	}
@@ -45,9 +49,6 @@ func (o outbox) deliver() {
 	}
 	for _, op := range o.finished {
 		op.done <- struct{}{}
-	}
-	for _, l := range o.losses {
-		l.holder.Lost(l.reason)
 	}
 }
 
