@@ -27,29 +27,15 @@ fail() {
 	exit 1
 }
 
+# shellcheck source=scripts/cache.sh
+. "$(dirname "$0")/cache.sh"
+
 platform() {
 	case $(uname -s)-$(uname -m) in
 	Linux-x86_64) echo linux-x64 ;;
 	Linux-aarch64) echo linux-arm64 ;;
 	*) fail "no programs for $(uname -s) on $(uname -m)" ;;
 	esac
-}
-
-# Servers do not run as root: if root fetches, everybody must be able to get at
-# what was fetched, which they are not below, say, /root.
-open_to_all() {
-	[ "$(id -u)" -ne 0 ] || setpriv --reuid=65534 --regid=65534 --clear-groups test -x "$1"
-}
-
-cache_dir() {
-	cache=${SQLLOCK_CACHE:-$(dirname "$0")/../.cache}
-	mkdir -p "$cache"
-	if [ -z "${SQLLOCK_CACHE:-}" ] && ! open_to_all "$cache"; then
-		cache=/var/cache/sqllock-toolkit
-		mkdir -p "$cache"
-	fi
-	open_to_all "$cache" || fail "$cache is closed to the user that servers run as; choose another SQLLOCK_CACHE"
-	(cd "$cache" && pwd)
 }
 
 fetch() {

@@ -1,10 +1,11 @@
 #!/bin/sh
 # Installs the server programs that `make test` needs, where they are missing, on
 # Debian and as root. Elsewhere it says in one line what to install, and fails.
-# No installed server is started. Arguments choose packages.
+# No installed server is started, now or when the machine boots. Arguments choose
+# packages.
 set -eu
 
-[ $# -gt 0 ] || set -- postgresql pgbouncer
+[ $# -gt 0 ] || set -- postgresql pgbouncer mariadb-server galera-4 rsync
 
 # present PACKAGE tells whether the programs of a package are there, wherever they
 # come from. A package is added by a line here and one in the defaults above.
@@ -12,6 +13,9 @@ present() {
 	case $1 in
 	postgresql) [ -n "${SQLLOCK_TEST_POSTGRES:-}" ] || command -v initdb || ls /usr/lib/postgresql/*/bin/initdb ;;
 	pgbouncer) command -v pgbouncer || ls /usr/sbin/pgbouncer ;;
+	mariadb-server) [ -n "${SQLLOCK_TEST_MYSQL:-}" ] || command -v mariadbd || command -v mysqld || ls /usr/sbin/mariadbd || ls /usr/sbin/mysqld ;;
+	galera-4) ls /usr/lib/galera/libgalera_smm.so ;;
+	rsync) command -v rsync ;;
 	npm) command -v npm ;;
 	*) return 1 ;;
 	esac >/dev/null 2>&1
@@ -30,7 +34,8 @@ fi
 
 export DEBIAN_FRONTEND=noninteractive
 install() {
-	apt-get install -q -y --no-install-recommends -o Dpkg::Options::=--force-confold "$@"
+	# --no-remove, because MySQL and MariaDB would remove each other.
+	apt-get install -q -y --no-remove --no-install-recommends -o Dpkg::Options::=--force-confold "$@"
 }
 
 # Debian starts a server as soon as it is installed, and makes a cluster for
@@ -73,3 +78,13 @@ case " $missing " in
 esac
 # shellcheck disable=SC2086 # one argument for each package
 install $missing
+
+# disable PACKAGE SERVICE undoes what Debian does for the next boot. Without a
+# cluster, PostgreSQL's service starts nothing.
+disable() {
+	case " $missing " in
+	*" $1 "*) ! command -v systemctl >/dev/null || systemctl --quiet disable "$2" ;;
+	esac
+}
+disable pgbouncer pgbouncer
+disable mariadb-server mariadb

@@ -17,6 +17,10 @@
 // one of its own, and may stop, kill, freeze and restart it, and ask it for a
 // [PostgresServer.Replica], which streams from it and can be promoted.
 //
+// [MySQL] and [StartMySQL] do the same for MySQL and MariaDB; which of the two it
+// is, the test finds out from the server. [StartGalera] makes a cluster of MariaDB
+// nodes.
+//
 // [PgBouncer] puts a pooler in front of a server. [DropIncoming] and [Silencer]
 // make TCP connections go silent, as a network does that loses packets: with no
 // error to either side, and with a server that goes on, which a frozen one does
@@ -35,14 +39,23 @@
 //     containers/ starts it, so that nobody who uses this library inherits the
 //     dependencies of testcontainers-go.
 //
+// MySQL does the same with SQLLOCK_TEST_MYSQL, the address of a running server as
+// the driver has it; then SQLLOCK_TEST_MYSQL_BIN, PATH, and /usr/sbin, where
+// mariadbd with its mariadb-install-db comes before mysqld; then a container.
+//
 // If there is none, the test fails and says how to provide one: a suite that
 // skips itself on a bare machine is green and proves nothing. Only -short
 // leaves the server tests out, and this package alone looks at that flag.
 //
-// StartPostgres accepts nothing but the programs: neither a server that belongs
-// to somebody else nor one inside a container can be killed and frozen at will.
-// initdb and postgres are enough, for replicas too; PgBouncer needs pgbouncer.
-// Programs are run, and packets dropped, on Linux only.
+// StartPostgres and StartMySQL accept nothing but the programs: neither a server
+// that belongs to somebody else nor one inside a container can be killed and
+// frozen at will. initdb and postgres are enough, for replicas too; PgBouncer needs
+// pgbouncer, StartGalera the library of Galera and rsync. Programs are run, and
+// packets dropped, on Linux only.
+//
+// Servers have the settings that they come with, except for some that only make
+// them faster or smaller: no commit waits for the disk. They lose nothing when they
+// are killed, since the kernel keeps what they have written.
 //
 // # How nothing is left behind
 //
@@ -64,6 +77,6 @@
 // no path that a long TMPDIR could make too long. The shared memory that would
 // outlive a killed server is kept in its directory or removed by name.
 //
-// PostgreSQL refuses to run as root, so root runs it as the user postgres, or
-// nobody, to whom the home is handed over.
+// Servers do not run as root, so root runs them all as the user postgres, mysql or
+// nobody, the first that there is, to whom the home is handed over.
 package testdb

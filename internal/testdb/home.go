@@ -75,14 +75,21 @@ func newServerDir(kind string) (string, error) {
 // runAsServer runs a program to its end, in dir and as the user that servers run
 // as.
 func runAsServer(dir, program string, args ...string) error {
+	_, err := outputAsServer(dir, program, args...)
+	return err
+}
+
+// outputAsServer is runAsServer, and returns what the program has printed.
+func outputAsServer(dir, program string, args ...string) ([]byte, error) {
 	cmd := exec.Command(program, args...)
 	if err := asServer(cmd, dir); err != nil {
-		return err
+		return nil, err
 	}
-	if output, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("testdb: %s in %s: %w\n%s", program, dir, err, output)
+	output, err := cmd.CombinedOutput()
+	if err != nil {
+		return nil, fmt.Errorf("testdb: %s in %s: %w\n%s", program, dir, err, output)
 	}
-	return nil
+	return output, nil
 }
 
 // removeServerDir removes what killServer has left of a server.

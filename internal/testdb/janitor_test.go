@@ -55,12 +55,29 @@ func TestNothingIsLeftAfterSIGKILLWhileAServerIsPaused(t *testing.T) {
 
 func TestNothingIsLeftAfterSIGKILLWhileAServerIsBeingMade(t *testing.T) {
 	t.Parallel()
-	v := startVictim(t, "hang")
+	for _, do := range []string{"hang", "hang with MySQL"} {
+		v := startVictim(t, do)
+		home := v.readHome()
+		require.Eventually(t, func() bool {
+			pids, err := processesIn(home)
+			return err == nil && len(pids) > 0
+		}, startTimeout, poll, "initdb or the like of it runs")
+
+		v.kill()
+
+		require.Error(t, v.wait())
+		assertNothingLeft(t, home)
+	}
+}
+
+func TestNothingIsLeftOfMySQLAfterSIGKILL(t *testing.T) {
+	t.Parallel()
+	v := startVictim(t, "hang with MySQL")
 	home := v.readHome()
-	require.Eventually(t, func() bool {
-		pids, err := processesIn(home)
-		return err == nil && len(pids) > 0
-	}, startTimeout, poll, "initdb runs")
+	v.readDatabase()
+	pids, err := processesIn(home)
+	require.NoError(t, err)
+	require.NotEmpty(t, pids)
 
 	v.kill()
 

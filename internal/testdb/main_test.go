@@ -42,9 +42,9 @@ func TestGoroutineLeakFailsAPassingRun(t *testing.T) {
 
 func TestShortSkipsWhatNeedsAServer(t *testing.T) {
 	t.Parallel()
-	for _, do := range []string{"serve", "own"} {
+	for _, do := range []string{"serve", "own", "serve MySQL", "own MySQL", "own Galera"} {
 		// Even where none could be had.
-		run := startVictim(t, do, "-test.short", "-test.v", envPostgresBin+"=/nonexistent")
+		run := startVictim(t, do, "-test.short", "-test.v", envPostgresBin+"=/nonexistent", envMySQLBin+"=/nonexistent")
 
 		require.NoError(t, run.wait(), run.output)
 		assert.Contains(t, run.output.String(), "--- SKIP: TestVictim")

@@ -83,10 +83,15 @@ func newestPostgres(root string) (string, bool) {
 
 func hasPostgres(bin string) bool {
 	for _, program := range []string{"initdb", "postgres"} {
-		// With a separator in the path, LookPath only checks that it can be run.
-		if _, err := exec.LookPath(filepath.Join(bin, program)); err != nil {
+		if !runnable(filepath.Join(bin, program)) {
 			return false
 		}
 	}
 	return true
+}
+
+// runnable tells whether path, which contains a separator, is a program.
+func runnable(path string) bool {
+	_, err := exec.LookPath(path)
+	return err == nil
 }

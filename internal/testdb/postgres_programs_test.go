@@ -54,8 +54,7 @@ func TestProgramLinkedIntoPathIsRunFromItsOwnDirectory(t *testing.T) {
 
 func fakePostgres(t *testing.T, bin string) {
 	t.Helper()
-	require.NoError(t, os.MkdirAll(bin, 0o755))
 	for _, program := range []string{"initdb", "postgres"} {
-		require.NoError(t, os.WriteFile(filepath.Join(bin, program), []byte("#!/bin/sh\n"), 0o755))
+		fakeProgram(t, bin, program)
 	}
 }

@@ -39,7 +39,7 @@ func newPostgresServer(tb testing.TB, p *postmaster) *PostgresServer {
 	tb.Helper()
 	tb.Cleanup(func() {
 		if tb.Failed() {
-			tb.Logf("the end of the log of PostgreSQL on port %d:\n%s", p.port, p.logFrom(0))
+			tb.Logf("the end of the log of PostgreSQL on port %d:\n%s", p.port, tail(p.logFrom(0)))
 		}
 		if err := p.remove(); err != nil {
 			tb.Error(err)

@@ -68,12 +68,15 @@ var serverUser = sync.OnceValues(func() (*syscall.Credential, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil
 	}
-	account, err := user.Lookup("postgres")
-	if err != nil {
-		account, err = user.Lookup("nobody")
+	var account *user.User
+	var err error
+	for _, name := range []string{"postgres", "mysql", "nobody"} {
+		if account, err = user.Lookup(name); err == nil {
+			break
+		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("testdb: a server must not run as root, and there is no user postgres or nobody: %w", err)
+		return nil, fmt.Errorf("testdb: a server must not run as root, and there is no user postgres, mysql or nobody: %w", err)
 	}
 	uid, err := strconv.ParseUint(account.Uid, 10, 32)
 	if err != nil {

@@ -63,6 +63,18 @@ func TestVictim(t *testing.T) {
 	case "serve on a bare machine":
 		debianPostgresql = "/nonexistent"
 		Postgres(t)
+	case "serve MySQL":
+		say("database", MySQL(t).Addr)
+	case "own MySQL":
+		say("database", StartMySQL(t).Config().Addr)
+	case "own Galera":
+		say("database", StartGalera(t, 1)[0].Config().Addr)
+	case "hang with MySQL":
+		say("database", MySQL(t).Addr)
+		hang()
+	case "serve MySQL on a bare machine":
+		sbin = "/nonexistent"
+		MySQL(t)
 	default:
 		t.Fatalf("%s=%s is unknown", envVictim, do)
 	}

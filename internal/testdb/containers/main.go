@@ -4,6 +4,7 @@
 // programs:
 //
 //	go run . postgres
+//	go run . mysql
 //
 // It is a module of its own so that the library's users do not inherit the
 // dependencies of testcontainers-go.
@@ -15,14 +16,17 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/testcontainers/testcontainers-go"
+	"github.com/testcontainers/testcontainers-go/modules/mysql"
 	"github.com/testcontainers/testcontainers-go/modules/postgres"
 )
 
 const (
 	postgresImage = "postgres:17"
+	mysqlImage    = "mysql:8.4"
 
 	// startTimeout leaves time to pull the image.
 	startTimeout = 5 * time.Minute
@@ -37,13 +41,14 @@ func main() {
 }
 
 func run(args []string) error {
-	if len(args) != 1 || args[0] != "postgres" {
-		return errors.New("usage: containers postgres")
+	start, ok := starters[strings.Join(args, " ")]
+	if !ok {
+		return errors.New("usage: containers postgres|mysql")
 	}
 	if err := preferLocalhost(); err != nil {
 		return err
 	}
-	container, dsn, err := startPostgres()
+	container, dsn, err := start()
 	if container != nil {
 		defer terminate(container)
 	}
@@ -66,7 +71,12 @@ func preferLocalhost() error {
 	return os.Setenv(hostOverride, "localhost")
 }
 
-// startPostgres may return a container to end together with an error.
+// starters may return a container to end together with an error.
+var starters = map[string]func() (testcontainers.Container, string, error){
+	"postgres": startPostgres,
+	"mysql":    startMySQL,
+}
+
 func startPostgres() (testcontainers.Container, string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
@@ -83,6 +93,24 @@ func startPostgres() (testcontainers.Container, string, error) {
 		return container, "", err
 	}
 	dsn, err := container.ConnectionString(ctx, "sslmode=disable")
+	return container, dsn, err
+}
+
+func startMySQL() (testcontainers.Container, string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	container, err := mysql.Run(ctx, mysqlImage,
+		mysql.WithUsername("root"),
+		mysql.WithPassword("mysql"),
+		testcontainers.WithCmdArgs("--max-connections=300"),
+	)
+	if container == nil { // not a nil container inside a non-nil interface
+		return nil, "", err
+	}
+	if err != nil {
+		return container, "", err
+	}
+	dsn, err := container.ConnectionString(ctx)
 	return container, dsn, err
 }
 
