@@ -28,7 +28,7 @@ var _ sqllock.Backend = (*AdvisoryBackend)(nil)
 // Where the toolkit's schema is installed, locks have tokens and others see their names.
 //
 // From the pool it takes the configuration, for one connection of each Client, open while something is held, waited for or asked, whatever that
-// is. The pool itself serves only Locks, Terminate, Purge and WithTx. The connection must be to the server itself or to a pool in session
+// is. The pool itself serves only Locks, Publish, Leader, Terminate, Purge and WithTx. The connection must be to the server itself or to a pool in session
 // mode; it is refused with [sqllock.ErrRefused] where locks would not exclude anybody.
 func Advisory(pool *pgxpool.Pool, opts ...Option) *AdvisoryBackend {
 	b := &AdvisoryBackend{pool: pool, opts: newOptions(opts)}
@@ -77,6 +77,8 @@ func (b *AdvisoryBackend) Open(cfg sqllock.SessionConfig) (sqllock.Session, erro
 		Sentinel: b.opts.session.sentinel,
 		Name:     b.name,
 		List:     b.list,
+		Publish:  b.publish,
+		Leader:   b.leader,
 	}), nil
 }
 

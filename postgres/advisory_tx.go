@@ -145,10 +145,7 @@ func (b *AdvisoryBackend) guard(ctx context.Context, tx transaction, lock *sqllo
 	if !ok {
 		return fmt.Errorf("%w: postgres: Guard of Advisory needs a lock of Advisory, %q is not", sqllock.ErrInvalid, lock.Name())
 	}
-	barriers, session := hold.Barriers()
-	var alive bool
-	err := tx.row(ctx, b.sql["advisory_guard"], barriers[0][0], barriers[0][1], barriers[1][0], barriers[1][1], barriers[2][0], barriers[2][1],
-		session[0], session[1]).Scan(&alive)
+	alive, err := b.closeBarriers(ctx, tx, hold)
 	if err != nil {
 		return b.explain(fmt.Sprintf("guard of %q", lock.Name()), err)
 	}
@@ -157,4 +154,12 @@ func (b *AdvisoryBackend) guard(ctx context.Context, tx transaction, lock *sqllo
 	}
 	// The session lived after nobody could pass the barrier any more. It still had the lock then if we have it now.
 	return lock.Err()
+}
+
+// closeBarriers keeps a lock from being granted to others until the transaction ends, and then tells whether its session lives.
+func (b *AdvisoryBackend) closeBarriers(ctx context.Context, tx transaction, hold *advisory.Hold) (alive bool, err error) {
+	barriers, session := hold.Barriers()
+	err = tx.row(ctx, b.sql["advisory_guard"], barriers[0][0], barriers[0][1], barriers[1][0], barriers[1][1], barriers[2][0], barriers[2][1],
+		session[0], session[1]).Scan(&alive)
+	return alive, err
 }

@@ -85,7 +85,7 @@ func KeyFunc(f func(name string) int64) Option {
 }
 
 // MaxLocks is how many of the server's locks one Client of [Advisory] takes at most; beyond it Acquire fails with [sqllock.ErrTooMany]. A lock
-// costs one, a shared one two, a permit three. The default is 5,000: a default server has room for some 12,000 in all
+// costs one, a shared one two, a permit three, and one that has published something one more. The default is 5,000: a default server has room for some 12,000 in all
 // (https://www.postgresql.org/docs/current/runtime-config-locks.html), which ordinary statements need too.
 func MaxLocks(n int) Option {
 	return func(o *options) {

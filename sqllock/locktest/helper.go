@@ -45,6 +45,7 @@ var programs = map[string]func(*helper, request) (reply, error){
 	"loop":           loop,
 	"counted":        counted,
 	"read":           read,
+	"publish":        publish,
 	"sets":           sets,
 	"openAndClose":   openAndClose,
 	"goroutinesOver": goroutinesOver,

@@ -88,6 +88,8 @@ var claims = []struct {
 	{"DoReleasesOnPanic", doReleasesOnPanic},
 	{"LocksShowHoldersAndWaiters", locksShowHoldersAndWaiters},
 	{"LeaderIsPublished", leaderIsPublished},
+	{"FormerLeaderIsForgotten", formerLeaderIsForgotten},
+	{"KilledLeaderIsForgotten", killedLeaderIsForgotten},
 
 	{"UnreachableDatabaseIsNotContention", unreachableDatabaseIsNotContention},
 	{"HungDatabaseEndsTheHolding", hungDatabaseEndsTheHolding},

@@ -50,8 +50,7 @@ func (s *Session) beginAttempt(o *op) {
 	case !e.admits(o.req):
 		refusal = &sqllock.HeldError{Name: o.req.Name, Owner: s.cfg.Owner}
 	case s.locks+cost(o.req.Mode, e.count+1)-cost(o.req.Mode, e.count) > s.cfg.MaxLocks:
-		refusal = fmt.Errorf("postgres: %w: this Client has %d locks of the server's, and MaxLocks is %d; a default server has room for some 12,000 in all: "+
-			"raise its max_locks_per_transaction before MaxLocks", sqllock.ErrTooMany, s.locks, s.cfg.MaxLocks)
+		refusal = s.tooMany()
 	}
 	if refusal != nil {
 		s.conclude(o, nil, refusal)
@@ -73,6 +72,11 @@ func (s *Session) beginAttempt(o *op) {
 	o.cost = cost(o.req.Mode, e.count+1) - cost(o.req.Mode, e.count)
 	s.locks += o.cost
 	s.entering = append(s.entering, o)
+}
+
+func (s *Session) tooMany() error {
+	return fmt.Errorf("postgres: %w: this Client has %d locks of the server's, and MaxLocks is %d; a default server has room for some 12,000 in all: "+
+		"raise its max_locks_per_transaction before MaxLocks", sqllock.ErrTooMany, s.locks, s.cfg.MaxLocks)
 }
 
 func (s *Session) enlisted(o *op) {

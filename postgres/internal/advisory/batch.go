@@ -42,6 +42,19 @@ func (b *batch) add(group int, name string, ops ...*op) {
 	}
 }
 
+// unmark gives up the marks of what is to be released, those of many together.
+func (b *batch) unmark(releases []*op) {
+	var marks []server
+	for _, o := range releases {
+		if m := o.hold.mark; m != (pair{}) {
+			marks = append(marks, server{false, m.number(), true})
+		}
+	}
+	if len(marks) > 0 {
+		b.groups[changing] = append(b.groups[changing], dropping(marks))
+	}
+}
+
 // addOneOrMany adds the statement for one op, which costs less, or that for many.
 func (b *batch) addOneOrMany(name string, ops []*op) {
 	if len(ops) > 1 {
@@ -145,6 +158,8 @@ func (c call) parameters(e *encoder, l *link) {
 		e.pair(c.ops[0].entry.barrier)
 	case "notify":
 		e.text(c.ops[0].message)
+	case "mark":
+		e.pair(c.ops[0].pair)
 	case "holders":
 		e.int8(c.ops[0].entry.key)
 		e.int8(int64(uint32(l.marker.a)))
@@ -199,7 +214,7 @@ func (b *batch) row(values [][]byte) error {
 			return nil // which follows
 		}
 		o.code, o.null = integer(values[0])
-	case "unguarded", "notify":
+	case "unguarded", "notify", "mark":
 		o.code = int64(bit(truth(values[0])))
 	case "permit":
 		o.code, o.null = integer(values[0])

@@ -38,11 +38,7 @@ func (c *check) due() bool { return c.wanted }
 func (c *check) add(b *batch) {
 	c.flying = true
 	if excess := c.excess; len(excess) > 0 {
-		b.groups[asking] = []call{{name: "drop", fill: func(e *encoder) {
-			e.bools(len(excess), func(i int) bool { return excess[i].single })
-			e.int8s(len(excess), func(i int) int64 { return excess[i].key })
-			e.bools(len(excess), func(i int) bool { return excess[i].exclusive })
-		}, pass: func([][]byte) {}}}
+		b.groups[asking] = []call{dropping(excess)}
 		return
 	}
 	c.found = make(map[server]bool)
@@ -50,6 +46,15 @@ func (c *check) add(b *batch) {
 		key, _ := integer(values[1])
 		c.found[server{truth(values[0]), key, truth(values[2])}] = true
 	}}}
+}
+
+// dropping gives up locks, which need not be held.
+func dropping(locks []server) call {
+	return call{name: "drop", fill: func(e *encoder) {
+		e.bools(len(locks), func(i int) bool { return locks[i].single })
+		e.int8s(len(locks), func(i int) int64 { return locks[i].key })
+		e.bools(len(locks), func(i int) bool { return locks[i].exclusive })
+	}, pass: func([][]byte) {}}
 }
 
 // arrived takes in the answer. An error ends the session.
@@ -112,6 +117,11 @@ func (s *Session) expected() map[server]bool {
 			all[server{false, e.forReaders().number(), false}] = true
 			for h := e.holds; h != nil; h = h.next {
 				all[server{false, e.slot(int(h.slot)).number(), true}] = true
+			}
+		}
+		for h := e.holds; h != nil; h = h.next {
+			if h.mark != (pair{}) {
+				all[server{false, h.mark.number(), true}] = true
 			}
 		}
 		if l := e.line; l != nil && l.enlisted {

@@ -94,6 +94,7 @@ func (s *Session) load(b *batch) {
 		}
 	}
 	b.add(changing, "delist", delists...)
+	b.unmark(unlocks)
 	b.addOneOrMany("unlock", unlocks)
 	b.add(changing, "unshare", unshares...)
 	b.add(changing, "enlist", enlists...)
@@ -108,8 +109,8 @@ func (s *Session) load(b *batch) {
 	}
 }
 
-// questions are the statements of ops that change nothing.
-var questions = map[kind]string{unguarded: "unguarded", notify: "notify", holders: "holders"}
+// questions are the statements of ops that change nothing that others can see.
+var questions = map[kind]string{unguarded: "unguarded", notify: "notify", holders: "holders", mark: "mark"}
 
 func take(from *[]*op) []*op {
 	ops := *from

@@ -19,6 +19,7 @@ type Hold struct {
 	ended   atomic.Pointer[error]
 	token   int64
 	since   time.Duration
+	mark    pair  // locked once something was published
 	slot    int32 // of a permit
 	leaving bool  // a release is on its way or done
 }

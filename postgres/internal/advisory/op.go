@@ -16,6 +16,7 @@ const (
 	unguarded      // whether a guarded transaction is open
 	notify         // tells all sessions something
 	holders        // who holds the key
+	mark           // locks the mark of a hold
 )
 
 // op is one thing that somebody wants of the server. Ops of one key go there one after the other, ops of different keys together.
@@ -35,9 +36,10 @@ type op struct {
 	tries  int
 	cost   int // in the server's locks
 
-	hold    *Hold  // of a release
+	hold    *Hold  // of a release or a mark
 	last    bool   // the session's last hold of the key
 	message string // of a notify
+	pair    pair   // of a mark
 
 	// The answer.
 	code     int64

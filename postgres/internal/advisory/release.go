@@ -87,5 +87,8 @@ func (e *entry) served() {
 func (s *Session) drop(h *Hold) {
 	e := h.entry
 	s.locks -= cost(e.mode, e.count) - cost(e.mode, e.count-1)
+	if h.mark != (pair{}) {
+		s.locks--
+	}
 	e.remove(h)
 }

@@ -18,6 +18,8 @@ type Config struct {
 	MaxLocks int           // of the server's, beyond which nothing more is asked for
 	Name     func(ctx context.Context, seen []Named) error
 	List     func(ctx context.Context, known []Named) ([]sqllock.LockInfo, error)
+	Publish  func(ctx context.Context, p Publication) error
+	Leader   func(ctx context.Context, name string) (sqllock.Leader, error)
 	Sentinel bool
 }
 

@@ -57,6 +57,8 @@ func (s *Session) begin(o *op) {
 		o.intend = l.intent
 		e.busy = o
 		s.leaving = append(s.leaving, o)
+	case mark:
+		s.beginMark(o)
 	case unguarded:
 		if e.count == 0 {
 			s.finish(o, nil)
@@ -128,6 +130,8 @@ func (s *Session) settle(o *op) {
 	case unguarded:
 		s.finish(o, o.err)
 		s.forced(o)
+	case mark:
+		s.marking(o)
 	default:
 		s.finish(o, o.err)
 	}

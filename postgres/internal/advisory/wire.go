@@ -21,6 +21,7 @@ var prepared = map[string][]uint32{
 	"unguarded":   {pgtype.Int4OID, pgtype.Int4OID},
 	"notify":      {pgtype.TextOID},
 	"holders":     {pgtype.Int8OID, pgtype.Int8OID},
+	"mark":        {pgtype.Int4OID, pgtype.Int4OID},
 	"mine":        {},
 	"drop":        {pgtype.BoolArrayOID, pgtype.Int8ArrayOID, pgtype.BoolArrayOID},
 	"who":         {},
