@@ -46,7 +46,7 @@ func (d *driver) Lock() error {
 
 func (d *driver) Unlock() error {
 	if d.err == nil && d.written {
-		d.err = patiently(d.ctx, d.database.Busy, func() error { return d.exec("COMMIT") })
+		d.err = patiently(d.ctx, d.database.Busy, d.commit)
 		if d.err == nil {
 			return nil
 		}
@@ -65,7 +65,11 @@ func (d *driver) Run(migration io.Reader) error {
 		err = d.exec(string(statements))
 	}
 	if err != nil {
-		d.err = fmt.Errorf("migrate, of which nothing remains: %w", err)
+		remains := "of which nothing remains"
+		if _, ok := d.database.(Stepwise); ok {
+			remains = "to be repeated"
+		}
+		d.err = fmt.Errorf("migrate, %s: %w", remains, err)
 	}
 	return nil
 }
@@ -100,13 +104,27 @@ func (d *driver) Version() (version int, dirty bool, err error) {
 }
 
 func (d *driver) exec(statements string) error {
+	if s, ok := d.database.(Stepwise); ok {
+		return s.Run(d.ctx, d.conn, statements)
+	}
 	_, err := d.conn.ExecContext(d.ctx, statements)
 	return err
+}
+
+func (d *driver) commit() error {
+	if s, ok := d.database.(Stepwise); ok {
+		return s.End(d.ctx, d.conn)
+	}
+	return d.exec("COMMIT")
 }
 
 func (d *driver) rollback() {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.ctx), rollbackTimeout)
 	defer cancel()
+	if s, ok := d.database.(Stepwise); ok {
+		_ = s.End(ctx, d.conn) // the error that led here says more
+		return
+	}
 	if _, err := d.conn.ExecContext(ctx, "ROLLBACK"); err != nil {
 		// Nobody may get this connection from the pool again. Closing it rolls back.
 		_ = d.conn.Raw(func(any) error { return sqldriver.ErrBadConn })

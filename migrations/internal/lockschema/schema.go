@@ -32,6 +32,16 @@ type Database interface {
 	NoTable(err error) bool
 }
 
+// A Stepwise database commits each statement that defines a table as it runs. The statements of its files can be repeated: a migration that
+// was cut off leaves the version of before, and is begun again.
+type Stepwise interface {
+	Database
+	// Run executes statements one by one.
+	Run(ctx context.Context, conn *sql.Conn, statements string) error
+	// End ends what Begin has begun, however far that came.
+	End(ctx context.Context, conn *sql.Conn) error
+}
+
 // A Schema is the tables that Files describe, in a Database. Errors of its methods are without the package's prefix.
 type Schema struct {
 	Files    fs.FS

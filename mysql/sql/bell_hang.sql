@@ -1,0 +1,2 @@
+-- ? session
+SELECT GET_LOCK(CONCAT('sqllock bell ', ?), 0), IS_USED_LOCK(CONCAT('sqllock bell ', ?))

@@ -1,0 +1,2 @@
+-- ? session
+SELECT RELEASE_LOCK(CONCAT('sqllock bell ', ?))

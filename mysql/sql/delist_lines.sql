@@ -1,0 +1,3 @@
+SELECT COALESCE(CAST(JSON_ARRAYAGG(JSON_OBJECT('resource', q.resource)) AS CHAR), '[]') INTO @freed
+  FROM JSON_TABLE(@want, '$[*]' COLUMNS (id BIGINT PATH '$')) w
+  STRAIGHT_JOIN app.sqllock_waiters q FORCE INDEX (PRIMARY) ON q.id = w.id

@@ -1,0 +1,2 @@
+-- ? resources, as JSON
+SET @freed = ?

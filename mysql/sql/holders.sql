@@ -1,0 +1,2 @@
+-- ? session
+SELECT resource, token FROM app.sqllock_holders WHERE session = ? AND @epoch IS NOT NULL

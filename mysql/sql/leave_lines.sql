@@ -1,0 +1,2 @@
+-- ? session
+DELETE FROM app.sqllock_waiters WHERE session = ?

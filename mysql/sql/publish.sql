@@ -1,0 +1,2 @@
+-- ? metadata, resource, token
+UPDATE app.sqllock_holders SET metadata = ? WHERE resource = ? AND token = ? AND session IS NOT NULL

@@ -1,0 +1,1 @@
+UPDATE app.sqllock_meta SET token_floor = GREATEST(token_floor, @highest)

@@ -1,0 +1,1 @@
+SELECT JSON_LENGTH(CONCAT('[', @idle, ']')), @purged

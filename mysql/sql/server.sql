@@ -1,0 +1,1 @@
+SELECT VERSION(), @@global.innodb_flush_log_at_trx_commit

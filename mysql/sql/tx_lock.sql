@@ -1,0 +1,2 @@
+-- ? resource
+SELECT id FROM app.sqllock_resources WHERE id = ? FOR UPDATE SKIP LOCKED

@@ -1,0 +1,1 @@
+SET @locked = COALESCE(@resource, '')

@@ -1,0 +1,2 @@
+-- ? wants, as JSON
+SET @want = ?
