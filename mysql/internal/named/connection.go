@@ -114,12 +114,13 @@ func (s *Session) watchIdle(l *link) {
 		defer s.unlock()
 		l.watching = false
 		switch {
-		case !l.wire.unasked(r) || l.flying != nil || !slices.Contains(s.links, l):
-			// It was the beginning of an answer, or will be taken for one.
+		case !slices.Contains(s.links, l), l.flying != nil: // it is taken for the beginning of an answer, or will be
+		case !l.wire.unasked(r):
+			s.watch(l) // it was, and whoever has asked may have been done before this
 		case r.err != nil:
 			s.end(l, r.err)
 		default:
-			s.send(l, &op{kind: same, id: l.id}) // the server has something to say: this will be answered with it
+			s.send(l, &op{kind: same, key: l.marker}) // the server has something to say: this will be answered with it
 		}
 	})
 }
@@ -132,9 +133,12 @@ func (s *Session) tick(l *link) {
 		return
 	}
 	next := s.cfg.ping() / 2
-	switch {
-	case l.entry != nil: // it waits
+	if l.waits() { // so its silence says nothing
 		s.suspect(l)
+		s.cfg.Clock.AfterFunc(next, func() { s.tick(l) })
+		return
+	}
+	switch {
 	case l.err() != nil:
 		s.end(l, l.err())
 		return
@@ -156,7 +160,7 @@ const maxInquiries = 256
 // inquire asks whether l is still the session that we know, whether somebody wants what it holds by force, and whether it still holds it.
 func (s *Session) inquire(l *link) {
 	l.inquired = s.now()
-	s.send(l, &op{kind: same, id: l.id})
+	s.send(l, &op{kind: same, key: l.marker})
 	if l.held == 0 {
 		return
 	}
@@ -172,9 +176,7 @@ func (s *Session) inquire(l *link) {
 		}
 		s.send(l, &op{kind: mine, entry: e, key: e.key, seen: func(o *op) {
 			if o.err == nil && o.code != '1' && !h.leaving && !h.gone {
-				s.lose(h, sqllock.ErrEvicted)
-				s.spareOrKeep(l)
-				s.follow(e)
+				s.takeAway(h, sqllock.ErrEvicted)
 			}
 		}})
 	}
@@ -183,7 +185,7 @@ func (s *Session) inquire(l *link) {
 // suspect finds a connection that waits although the key is free: the grant has been lost on its way, with the connection.
 func (s *Session) suspect(l *link) {
 	e := l.entry
-	if s.carrier == nil || e.hold != nil || l.flying == nil {
+	if s.carrier == nil || e.hold != nil {
 		return
 	}
 	s.send(s.carrier, &op{kind: open, key: e.key, seen: func(o *op) {
@@ -266,7 +268,13 @@ func (s *Session) end(l *link, reason error, unanswered ...*op) {
 		s.follow(e)
 	}
 	for _, o := range unanswered {
-		s.abort(o, reason)
+		if o.kind != attempt || o.again || errors.Is(reason, errSilent) {
+			s.abort(o, reason)
+			continue
+		}
+		// The connection may have ended before, unseen. If not, and the key was granted, it is free when the server has ended the session.
+		o.again, o.entry.busy = true, nil
+		s.begin(o)
 	}
 	for _, o := range unsent {
 		if o.kind != attempt || !wasCarrier {

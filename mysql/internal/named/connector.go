@@ -2,6 +2,7 @@ package named
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql/driver"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ import (
 type Connector struct {
 	config  *mysql.Config
 	timeout time.Duration
+	owner   string
 }
 
 // NewConnector takes what is needed from the configuration of somebody who means to run queries. timeout is for how long the server
@@ -54,7 +56,7 @@ func NewConnector(config *mysql.Config, owner string, timeout time.Duration) (Co
 	} else if !strings.Contains(c.ConnectionAttributes, "program_name:") {
 		c.ConnectionAttributes += "," + program
 	}
-	return Connector{config: c, timeout: timeout}, nil
+	return Connector{config: c, timeout: timeout, owner: owner}, nil
 }
 
 // wireKey is the key of a context by which a connection finds its wire.
@@ -86,7 +88,7 @@ func (c Connector) open(ctx context.Context, clock sqllock.Clock) (_ *link, err 
 			}
 		}
 	}()
-	l := &link{conn: conn, wire: w, clock: clock, limit: c.limit()}
+	l := &link{conn: conn, wire: w, clock: clock, limit: c.limit(), signature: sign(c.owner)}
 	l.heard.Store(int64(clock.Now()))
 	if err := c.hello(l); err != nil {
 		return nil, err
@@ -95,6 +97,16 @@ func (c Connector) open(ctx context.Context, clock sqllock.Clock) (_ *link, err 
 		return nil, context.Cause(ctx)
 	}
 	return l, nil
+}
+
+// sign makes a comment of what we call ourselves, of which nothing can end it.
+func sign(owner string) string {
+	return " /* " + strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' || r == '*' || r == '\\' {
+			return '_'
+		}
+		return r
+	}, owner) + " */"
 }
 
 // hello prepares the session. Time limits for queries would end waiting, and an idle session must end soon: that is what frees
@@ -120,7 +132,8 @@ func (c Connector) hello(l *link) error {
 	if err := l.tell(settings); err != nil {
 		return explain("connect", err)
 	}
-	id, err := l.ask("SELECT CONNECTION_ID()")
+	l.marker = "sqllock-session:" + strings.ToLower(rand.Text())
+	id, err := l.ask("SELECT IF(GET_LOCK('" + l.marker + "', 0), CONNECTION_ID(), NULL)")
 	if err != nil {
 		return explain("connect", err)
 	}

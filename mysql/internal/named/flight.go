@@ -204,16 +204,23 @@ func (s *Session) trip(b *batch) *batch {
 		_ = l.conn.Close()
 		return nil
 	}
+	lasts := err == nil || fromServer(err) && l.open()
 	switch {
-	case err != nil && !fromServer(err):
-		s.end(l, err, b.ops...)
-	case err != nil:
+	case lasts && b.ops[0].kind == park:
+		l.heard.Store(int64(now)) // nothing is held there yet; see parked
+	case lasts:
 		l.heard.Store(int64(b.sent))
+	}
+	switch {
+	case !lasts:
+		s.end(l, err, b.ops...)
+	case l.err() != nil: // the answer has lain unread while this process was stopped
+		s.end(l, l.err(), b.ops...)
+	case err != nil:
 		for _, o := range b.ops {
 			s.failed(l, o, err)
 		}
 	default:
-		l.heard.Store(int64(b.sent))
 		if !b.ops[0].alone() {
 			l.trips += (now - b.sent - l.trips) / 8
 		}
@@ -260,7 +267,11 @@ func (b *batch) ask() error {
 	sql := make([]byte, 0, 128*len(b.ops))
 	sql = append(sql, "SELECT "...)
 	if len(b.ops) == 1 {
-		answer, err := b.link.ask(string(b.ops[0].expression(sql)))
+		sql = b.ops[0].expression(sql)
+		if b.ops[0].kind == park {
+			sql = append(sql, b.link.signature...)
+		}
+		answer, err := b.link.ask(string(sql))
 		switch {
 		case err != nil:
 			return err
@@ -321,12 +332,12 @@ func (s *Session) answered(l *link, o *op, sent time.Duration) {
 // failed takes in that the server has answered a batch with an error: some of it may have been done.
 func (s *Session) failed(l *link, o *op, err error) {
 	switch o.kind {
-	case attempt, release, park:
+	case attempt, release, park, lift:
 		s.doubt(l, o, err)
 	case drop:
 		// Somebody keeps on killing our statements. What cannot be given up one by one goes with the session.
 		if o.pause++; o.pause > maxDrops {
-			s.end(l, fmt.Errorf("what the session holds could not be found out: %w", err))
+			s.end(l, fmt.Errorf("what the session holds could not be found out: %w", err), o)
 			return
 		}
 		s.send(l, o)
@@ -361,6 +372,8 @@ func (s *Session) dropped(l *link, o *op) {
 		s.settle(o, nil)
 	case park:
 		s.unparked(l, err)
+	default:
+		s.finish(o, nil)
 	}
 }
 

@@ -18,8 +18,9 @@ type Hold struct {
 	ended   atomic.Pointer[error]
 	token   int64
 	since   time.Duration
-	leaving bool // a release is on its way or done
-	gone    bool // it is not counted any more
+	leaving bool   // a release is on its way or done
+	gone    bool   // it is not counted any more
+	term    string // a user lock that says that this very hold has published something
 }
 
 var _ sqllock.Hold = (*Hold)(nil)
@@ -62,8 +63,10 @@ func (h *Hold) Verify(ctx context.Context) error {
 	return nil
 }
 
-// Session is the number of the server's session that holds the lock, and Key what it holds.
-func (h *Hold) Session() (id uint64, key string) { return h.link.id, h.entry.key }
+// Key is the user lock, and Marker one that the same session holds for as long as it lives, and nobody else ever asks for: where both are held by
+// one session, this one has not ended.
+func (h *Hold) Key() string    { return h.entry.key }
+func (h *Hold) Marker() string { return h.link.marker }
 
 // Doubt says that the database knows another holder: this one is told that its lock is lost, and what it may still hold is given up.
 func (h *Hold) Doubt() {
@@ -74,6 +77,9 @@ func (h *Hold) Doubt() {
 		s.takeAway(h, sqllock.ErrEvicted)
 	}
 }
+
+// Name is what was asked for.
+func (h *Hold) Name() string { return h.req.Name }
 
 // lost makes an error of the reason for which the lock has ended.
 func (h *Hold) lost(reason error) error { return &sqllock.LostError{Name: h.req.Name, Reason: reason} }

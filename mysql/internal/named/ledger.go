@@ -20,7 +20,7 @@ type Ledger interface {
 // Counted is one key in a ledger, and what became of it.
 type Counted struct {
 	Key, Name string
-	Session   uint64
+	Marker    string // of the session that holds it
 
 	Token   int64 // 0: it was not raised
 	Guarded bool
@@ -66,7 +66,7 @@ func (s *Session) countAll() {
 			} else if len(o.entry.waiters) > 0 {
 				name = o.entry.waiters[0].req.Name
 			}
-			keys[i] = Counted{Key: o.key, Name: name, Session: o.link.id}
+			keys[i] = Counted{Key: o.key, Name: name, Marker: o.link.marker}
 		}
 		s.mu.Unlock()
 		ctx, cancel := context.WithTimeout(s.life, s.cfg.limit())
@@ -83,12 +83,11 @@ func (s *Session) countAll() {
 // counted takes in what became of a token.
 func (s *Session) counted(o *op, c Counted, err error) {
 	l := o.link
-	if dead := l.dead.Load(); dead != nil && o.kind == attempt {
-		s.conclude(o, nil, *dead)
-		return
-	}
-	if l.dead.Load() != nil {
-		return // see end
+	if dead := l.err(); dead != nil {
+		if o.kind == attempt {
+			s.conclude(o, nil, dead)
+		}
+		return // what has waited: see end
 	}
 	switch {
 	case err != nil:

@@ -16,11 +16,15 @@ import (
 // link is one connection: the carrier of many locks, or one that waits for a single lock and then holds it. What is asked of it goes there in
 // batches, one after the other.
 type link struct {
-	conn  driver.Conn
-	wire  *wire
-	id    uint64 // of the session, as the server counts
-	clock sqllock.Clock
-	limit time.Duration // of silence
+	conn driver.Conn
+	wire *wire
+	id   uint64 // of the session, as the server counts; it begins anew when it restarts
+	// marker is a user lock that the session holds for as long as it lives, and nobody else ever asks for.
+	marker string
+	// signature is a comment that says who we are, for those who read process lists.
+	signature string
+	clock     sqllock.Clock
+	limit     time.Duration // of silence
 
 	// heard is when the last question that has been answered was sent: the server counts its timeout from then, or later.
 	heard atomic.Int64
@@ -89,6 +93,8 @@ func (l *link) ask(sql string) ([]byte, error) {
 		return nil, nil
 	case int64:
 		return strconv.AppendInt(nil, v, 10), nil
+	case uint64:
+		return strconv.AppendUint(nil, v, 10), nil
 	case []byte:
 		return v, nil
 	case string:
@@ -103,6 +109,12 @@ func (l *link) tell(sql string) error {
 	_, err := l.conn.(driver.ExecerContext).ExecContext(context.Background(), sql, nil)
 	return err
 }
+
+// waits tells whether it waits in the server, which answers only when that ends.
+func (l *link) waits() bool { return l.flying != nil && l.flying.ops[0].kind == park }
+
+// open tells whether the connection has survived an error: the last that the server says may be the reason for which it ends the session.
+func (l *link) open() bool { return l.conn.(driver.Validator).IsValid() }
 
 // idle tells whether nothing is on its way.
 func (l *link) idle() bool { return l.flying == nil && len(l.queue) == 0 }

@@ -17,6 +17,8 @@ const (
 	drop // what may be held after an error
 	mine // whether the session holds the key
 	open // whether nobody holds the key
+	mark // takes a lock that nobody asks for, if the session does not have it yet
+	lift // gives that up
 	same // whether this is still the session that we know
 	kill // ends another session's statement
 )
@@ -30,7 +32,7 @@ type op struct {
 	polls bool             // an attempt for whoever waits
 	hold  *Hold            // of a release
 	link  *link            // on which the key waits for its token
-	id    uint64           // of a session
+	id    uint64           // of the session whose statement is to end
 	after kind             // of a drop: what has failed
 	seen  func(*op)        // is told of the answer, under the session's mutex
 
@@ -42,6 +44,7 @@ type op struct {
 	granted   *Hold
 	settled   bool
 	abandoned bool // nobody waits for the answer
+	again     bool // it is the second time that it is asked
 	leads     bool // whoever waits for it asks the server themselves
 	received  bool
 	done      chan struct{}
@@ -67,19 +70,20 @@ func (o *op) expression(b []byte) []byte {
 		return fn("GET_LOCK", ",0)")
 	case park:
 		return fn("GET_LOCK", ","+strconv.Itoa(patience)+")")
-	case release:
+	case release, lift:
 		return fn("RELEASE_LOCK", ")")
+	case mark:
+		b = append(b, "IF("...)
+		b = fn("IS_USED_LOCK", ")=CONNECTION_ID(),1,")
+		return fn("GET_LOCK", ",0))")
 	case drop:
 		b = append(b, "IF("...)
 		b = fn("IS_USED_LOCK", ")=CONNECTION_ID(),")
 		return fn("RELEASE_LOCK", "),0)")
-	case mine:
-		return fn("IS_USED_LOCK", ")=CONNECTION_ID()")
 	case open:
 		return fn("IS_FREE_LOCK", ")")
 	default:
-		b = append(b, "CONNECTION_ID()="...)
-		return strconv.AppendUint(b, o.id, 10)
+		return fn("IS_USED_LOCK", ")=CONNECTION_ID()")
 	}
 }
 

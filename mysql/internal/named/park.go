@@ -2,13 +2,14 @@ package named
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
 	"github.com/sqllock/toolkit/sqllock"
 )
 
-// retryParking is how long a key is polled after no connection could be had to wait on, before the next is tried.
+// retryParking is how long a key is polled after no connection could be had to wait on, or waiting has failed, before the next is tried.
 const retryParking = time.Second
 
 // parkFor has a connection wait for e in the server, if somebody wants it and none does yet. What waits holds nothing else: a server that sees a
@@ -17,13 +18,17 @@ func (s *Session) parkFor(e *entry) {
 	if len(e.waiters) == 0 || e.parked != nil || e.calling || s.closed {
 		return
 	}
+	if e.aloof > s.now() {
+		s.startPolling()
+		return
+	}
 	if n := len(s.spare); n > 0 {
 		l := s.spare[n-1]
 		s.spare = s.spare[:n-1]
 		s.wait(l, e)
 		return
 	}
-	if s.beside() >= s.cfg.MaxParked || e.aloof > s.now() {
+	if s.beside() >= s.cfg.MaxParked {
 		s.startPolling()
 		return
 	}
@@ -94,12 +99,31 @@ func (s *Session) callOff(e *entry) {
 	l.killing = true
 	s.send(s.carrier, &op{kind: kill, id: l.id, seen: func(o *op) {
 		l.killing = false
-		if o.err != nil && l.entry == e {
+		switch {
+		case l.entry != e:
+			s.spareOrKeep(l)
+		case o.err != nil:
 			s.end(l, o.err) // the server will see that nobody is there any more
-			return
+		default:
+			s.cfg.Clock.AfterFunc(retryCalling, func() { s.callAgain(e, l) })
 		}
-		s.spareOrKeep(l)
 	}})
+}
+
+// retryCalling is how long the answer of a connection that was called off is waited for.
+const retryCalling = 20 * time.Millisecond
+
+// callAgain calls l off once more if it still waits: whoever is called off before the server has begun to work on its statement goes on.
+func (s *Session) callAgain(e *entry, l *link) {
+	s.mu.Lock()
+	defer s.unlock()
+	if e.parked != l || !l.killed || l.killing {
+		return
+	}
+	l.killed = false
+	if len(e.waiters) == 0 {
+		s.callOff(e)
+	}
 }
 
 // parked takes in that l waits no longer.
@@ -121,6 +145,7 @@ func (s *Session) parked(l *link, o *op, sent time.Duration) {
 		s.contend(e)
 	}
 	if waited < s.cfg.limit()/2 {
+		l.heard.Store(int64(sent))
 		s.inherit(l, o)
 		return
 	}
@@ -155,7 +180,8 @@ func (s *Session) inherit(l *link, o *op) {
 func (s *Session) unparked(l *link, err error) {
 	e := l.entry
 	e.parked, l.entry = nil, nil
-	if err != nil && err != errNull && number(err) != interrupted {
+	if err != nil && !errors.Is(err, errNull) && number(err) != interrupted {
+		e.aloof = s.now() + retryParking
 		s.trouble(e, explain("acquire", err))
 	}
 	s.spareOrKeep(l)
@@ -169,7 +195,7 @@ func (s *Session) spareOrKeep(l *link) {
 	}
 	s.spare = append(s.spare, l)
 	for e := range s.awaited {
-		if e.parked == nil && !e.calling {
+		if e.parked == nil && !e.calling && e.aloof <= s.now() {
 			s.parkFor(e)
 			return
 		}

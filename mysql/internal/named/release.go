@@ -28,7 +28,11 @@ func (s *Session) submitRelease(h *Hold) (*op, error) {
 
 // surrender sends a release. It waits for nothing: the connection on which the key is held belongs to this op until it is answered.
 func (s *Session) surrender(o *op) {
-	s.send(o.hold.link, o)
+	h := o.hold
+	s.send(h.link, o)
+	if h.term != "" {
+		s.send(h.link, &op{kind: lift, key: h.term})
+	}
 }
 
 // outcome is that of a release that was awaited with err. The release itself goes on when the context has ended.

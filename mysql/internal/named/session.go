@@ -19,6 +19,8 @@ type Config struct {
 	Key       func(name string) string
 	List      func(ctx context.Context, known map[string]string) ([]sqllock.LockInfo, error)
 	Force     func(ctx context.Context, key string) error
+	Publish   func(ctx context.Context, p Publication) error
+	Leader    func(ctx context.Context, name string) (sqllock.Leader, error)
 }
 
 // Session is one Client's side of the server. It implements [sqllock.Session].
@@ -44,7 +46,7 @@ type Session struct {
 	entries  map[string]*entry
 	awaited  map[*entry]struct{} // those with waiters
 	forces   map[string]*force
-	tokens   []*op               // granted, and waiting for their tokens
+	tokens   []*op // granted, and waiting for their tokens
 	counting bool
 
 	// For when mu is not held any more.
