@@ -1,0 +1,3 @@
+-- Waits for as long as the test wants.
+INSERT INTO ran VALUES (3);
+SELECT gate();

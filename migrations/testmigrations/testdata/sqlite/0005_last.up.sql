@@ -1,0 +1,1 @@
+INSERT INTO ran VALUES (5);
