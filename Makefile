@@ -4,8 +4,8 @@ GOLANGCI_LINT = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 PLATFORMS = linux/amd64 linux/arm64 darwin/arm64 windows/amd64
 
 # Modules of their own, so that the library's users do not inherit what they need.
-# They are compiled here; their programs are run by hand.
-NESTED = $(dir $(wildcard internal/testdb/containers/go.mod bench/go.mod))
+# Their tests are run, their programs by hand.
+NESTED = $(dir $(wildcard internal/testdb/containers/go.mod internal/goosetest/go.mod bench/go.mod))
 
 .PHONY: help
 help: ## list the targets
@@ -25,7 +25,7 @@ servers:
 .PHONY: test
 test: servers ## run all tests, on servers that are installed first if need be
 	go test -count=1 ./...
-	@set -e; for module in $(NESTED); do echo "go vet in $$module"; (cd $$module && go vet ./...); done
+	@set -e; for module in $(NESTED); do echo "in $$module"; (cd $$module && go vet ./... && go test -count=1 ./...); done
 
 .PHONY: race
 race: servers ## run all tests with the race detector

@@ -1,5 +1,3 @@
 // Package testmigrations has the tests of package migrations that need servers and processes: replicas of an application that migrate real
 // databases when they start, under the locks of this toolkit and, side by side, under golang-migrate's own.
-//
-// It is a module of its own so that the library's users do not inherit what golang-migrate's driver for PostgreSQL needs.
 package testmigrations
