@@ -19,6 +19,7 @@ import (
 type NamedBackend struct {
 	cfg  *mysql.Config
 	opts options
+	keys named.Keys
 
 	db     func() (*sql.DB, error) // of WithTx and what is asked now and then
 	ledger func() (*ledger, error)
@@ -52,6 +53,7 @@ func Named(cfg *mysql.Config, opts ...Option) *NamedBackend {
 	if b.opts.database == "" && b.opts.named.tokens && b.opts.err == nil {
 		b.opts.err = fmt.Errorf("%w: mysql: the configuration names no database, and tokens are kept in one; set DBName, or use Database", sqllock.ErrInvalid)
 	}
+	b.keys = named.NewKeys(b.opts.database, b.opts.namespace)
 	b.db = sync.OnceValues(func() (*sql.DB, error) { return openDB(b.cfg) })
 	b.ledger = sync.OnceValues(func() (*ledger, error) { return newLedger(b.cfg, b.tokens(), b.opts.namespace) })
 	return b
@@ -83,7 +85,7 @@ func (b *NamedBackend) Capabilities() sqllock.Capabilities {
 
 // Key implements [sqllock.Backend]: the name that GET_LOCK is called with.
 func (b *NamedBackend) Key(name string) string {
-	return named.KeyOf(b.opts.database, b.opts.namespace, name)
+	return b.keys.Of(name)
 }
 
 // Open implements [sqllock.Backend].

@@ -65,7 +65,7 @@ func askRaw(b *testing.B, c asks, query string, args ...any) {
 	}
 }
 
-func cycleNamed(b *testing.B, ctx context.Context, locks *sqllock.Client, name string) {
+func cycleNamed(ctx context.Context, b *testing.B, locks *sqllock.Client, name string) {
 	lock, err := locks.Acquire(ctx, name)
 	if err == nil {
 		err = lock.Release(ctx)
@@ -82,9 +82,9 @@ func BenchmarkNamed(b *testing.B) {
 	b.Run("one", func(b *testing.B) {
 		cancellable, cancel := context.WithCancel(b.Context())
 		defer cancel()
-		benchmarkNamedOne(b, cancellable)
+		benchmarkNamedOne(cancellable, b)
 	})
-	b.Run("one-never-cancelled", func(b *testing.B) { benchmarkNamedOne(b, context.Background()) })
+	b.Run("one-never-cancelled", func(b *testing.B) { benchmarkNamedOne(context.Background(), b) })
 	for _, goroutines := range []int{16, 256, 1024} {
 		b.Run(fmt.Sprintf("goroutines=%d", goroutines), func(b *testing.B) {
 			const round = 2 * time.Second
@@ -97,7 +97,7 @@ func BenchmarkNamed(b *testing.B) {
 			}
 			var ours, theirs float64
 			for b.Loop() {
-				ours += perSecond(b, goroutines, round, func(i int) { cycleNamed(b, b.Context(), locks, names[i]) })
+				ours += perSecond(b, goroutines, round, func(i int) { cycleNamed(b.Context(), b, locks, names[i]) })
 				theirs += perSecond(b, goroutines, round, func(i int) {
 					conn, err := pool.Conn(b.Context())
 					if err != nil {
@@ -116,18 +116,18 @@ func BenchmarkNamed(b *testing.B) {
 	}
 }
 
-func benchmarkNamedOne(b *testing.B, ctx context.Context) {
+func benchmarkNamedOne(ctx context.Context, b *testing.B) {
 	cfg := rawConfig(b)
 	locks := namedClient(b, cfg)
 	conn := rawConn(b, cfg)
-	cycleNamed(b, ctx, locks, "bench")
+	cycleNamed(ctx, b, locks, "bench")
 	b.ReportAllocs()
 	var ours, floor, hand time.Duration
 	const turn = 20
 	for b.Loop() {
 		start := time.Now()
 		for range turn {
-			cycleNamed(b, ctx, locks, "bench")
+			cycleNamed(ctx, b, locks, "bench")
 		}
 		second := time.Now()
 		for range 2 * turn {

@@ -12,7 +12,6 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 
-	"github.com/sqllock/toolkit/mysql/internal/named"
 	"github.com/sqllock/toolkit/sqllock"
 )
 
@@ -78,7 +77,7 @@ SELECT SUBSTRING_INDEX(SUBSTRING_INDEX(INFO, '''', 2), '''', -1), 1, ID, HOST, S
 )
 
 func (b *NamedBackend) seen(ctx context.Context, conn *sql.Conn, known map[string]string) ([]sqllock.LockInfo, error) {
-	like := named.Prefix(b.opts.database, b.opts.namespace) + "%"
+	like := b.keys.Prefix() + "%"
 	infos, all, err := b.look(ctx, conn, seenByInstruments, like)
 	if err != nil || all {
 		return infos, err

@@ -96,6 +96,7 @@ func severNamed(tb testing.TB, dsn string) {
 	defer db.Close()
 	rows, err := db.Query("SELECT ID FROM information_schema.PROCESSLIST WHERE DB = DATABASE() AND ID <> CONNECTION_ID() ORDER BY STATE = 'User lock' DESC")
 	require.NoError(tb, err)
+	defer rows.Close()
 	var ids []int64
 	for rows.Next() {
 		var id int64

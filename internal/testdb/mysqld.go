@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"net"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"syscall"
@@ -98,7 +99,8 @@ func (m *mysqld) run(settings ...string) error {
 
 // mysqldArgs lets settings override those of all servers.
 func mysqldArgs(dataDir string, settings []string) []string {
-	args := []string{"--no-defaults", "--datadir=" + dataDir}
+	// A server that starts removes the temporary tables that it finds in its tmpdir, those of others that work there too.
+	args := []string{"--no-defaults", "--datadir=" + dataDir, "--tmpdir=" + filepath.Dir(dataDir)}
 	for _, set := range [][]string{mysqldSettings, settings} {
 		for _, setting := range set {
 			args = append(args, "--"+setting)

@@ -174,7 +174,7 @@ func (l *link) list(sql string) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }()
 	all := make(map[string]string)
 	for {
 		var row [2]driver.Value

@@ -63,9 +63,11 @@ func (h *Hold) Verify(ctx context.Context) error {
 	return nil
 }
 
-// Key is the user lock, and Marker one that the same session holds for as long as it lives, and nobody else ever asks for: where both are held by
-// one session, this one has not ended.
-func (h *Hold) Key() string    { return h.entry.key }
+// Key is the user lock.
+func (h *Hold) Key() string { return h.entry.key }
+
+// Marker is a user lock that the same session holds for as long as it lives, and nobody else ever asks for: where one session has both, this one
+// has not ended.
 func (h *Hold) Marker() string { return h.link.marker }
 
 // Doubt says that the database knows another holder: this one is told that its lock is lost, and what it may still hold is given up.
