@@ -3,6 +3,7 @@ package mysql
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -12,7 +13,8 @@ import (
 
 // bell is the connection of a Client that sleeps in the server until somebody rings: by KILL QUERY, which everybody may send to
 // connections of the same user. It has the user lock "sqllock bell <session>" for each of its sessions, by which it is found, and
-// "sqllock asleep <connection>" while it sleeps.
+// "sqllock asleep <connection>" while it sleeps. It sleeps waiting for "sqllock rope <connection>", which a second connection keeps that
+// does nothing else.
 //
 // Nothing is missed. Whoever has changed something commits first, and then looks for the connection. If that is asleep, it will look when
 // it is awake, and see the change. If it is awake it may have looked before; then who rings tries again until it is asleep. If there is no
@@ -65,6 +67,14 @@ func (s *store) listen(ctx context.Context, events lease.Events, again bool) err
 	if err := b.ask(ctx, statement{"bell_prepare", nil, into(&b.id)}); err != nil {
 		return err
 	}
+	rope, err := s.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer discard(rope)
+	if err := b.fasten(ctx, rope); err != nil {
+		return err
+	}
 	for ctx.Err() == nil {
 		ids, changed := events.Sessions()
 		fresh, err := b.hang(ctx, ids)
@@ -94,12 +104,24 @@ func (s *store) connect(ctx context.Context) (*sql.Conn, error) {
 	return s.pool.db.Conn(ctx)
 }
 
-// ask sends a statement that does not wait for anything. A late ring may interrupt it.
-func (b *bell) ask(ctx context.Context, st statement) error {
+// fasten has another connection keep what the bell waits for when it sleeps.
+func (b *bell) fasten(ctx context.Context, rope *sql.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, bellTimeout)
+	defer cancel()
+	var kept sql.NullInt64
+	err := b.store.send(ctx, rope, []statement{{"bell_rope", []any{b.id}, into(&kept)}})
+	if err == nil && kept.Int64 != 1 {
+		err = fmt.Errorf("mysql: the lock that connection %d is to wait for is taken", b.id)
+	}
+	return err
+}
+
+// ask sends statements that do not wait for anything. A late ring may interrupt them.
+func (b *bell) ask(ctx context.Context, all ...statement) error {
 	ctx, cancel := context.WithTimeout(ctx, bellTimeout)
 	defer cancel()
 	for {
-		err := b.store.send(ctx, b.conn, []statement{st})
+		err := b.store.send(ctx, b.conn, all)
 		if number(err) != queryInterrupted {
 			return err
 		}
@@ -147,7 +169,7 @@ func (b *bell) take(ctx context.Context, id lease.SessionID) error {
 	return fmt.Errorf("mysql: connection %d has the bell of this session: %w", by.Int64, err)
 }
 
-// look reads what there is to hear.
+// look reads what there is to hear, after it has said that it is awake: who has not seen that has committed before.
 func (b *bell) look(ctx context.Context, ids []lease.SessionID, events lease.Events) error {
 	var sessions, waiters []sql.NullInt64
 	var epochs []sql.NullInt64
@@ -158,7 +180,7 @@ func (b *bell) look(ctx context.Context, ids []lease.SessionID, events lease.Eve
 		sessions, epochs, waiters = append(sessions, session), append(epochs, epoch), append(waiters, waiter)
 		return err
 	}}
-	if err := b.ask(ctx, st); err != nil {
+	if err := b.ask(ctx, statement{"bell_wake", nil, into(new(sql.NullInt64))}, st); err != nil {
 		return err
 	}
 	for i := range sessions {
@@ -197,8 +219,11 @@ func (b *bell) sleep(ctx context.Context, changed <-chan struct{}) error {
 	err := b.store.send(asleep, b.conn, []statement{{"bell_sleep", []any{sleepFor.Seconds()}, into(&slept)}})
 	close(awake)
 	<-interrupted
-	if number(err) == queryInterrupted {
-		err = nil
+	switch {
+	case number(err) == queryInterrupted:
+		return nil
+	case err == nil && slept.Int64 == 1:
+		return errors.New("mysql: the other connection of the bell has ended")
 	}
 	return err
 }
@@ -208,7 +233,7 @@ func (b *bell) wakeUp(awake <-chan struct{}) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	for pause := time.Millisecond; ctx.Err() == nil; pause *= 2 {
-		_ = b.store.kill(ctx, []int64{b.id})
+		_ = b.store.kill(ctx, b.id)
 		select {
 		case <-awake:
 			return

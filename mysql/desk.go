@@ -121,7 +121,7 @@ func (s *store) force(ctx context.Context, name string) error {
 		}
 	}, statement{"forced", nil, appendListener(&told)}, wake(&next))
 	if err == nil {
-		s.ring(ctx, append(told, next...))
+		s.ringing.ring(append(told, next...))
 	}
 	return err
 }

@@ -37,14 +37,15 @@
 // "sqllock bell <session>". A release looks for the next waiter after its commit and interrupts the sleep of that one with KILL QUERY, which
 // needs no privilege among connections of one user; where nobody waits it sends nothing. A wake-up is not missed: either the waiter's attempt sees the
 // release, or the release sees the waiter; and either the bell is asleep and hears the ring, or it is rung at until it sleeps again. The sleep uses no
-// table and holds no snapshot.
+// table and holds no snapshot. On MariaDB a KILL that meets its victim just as it falls asleep, or wakes up, takes up to two seconds; then the waiter's own
+// poll is sooner.
 //
 // What cannot be pushed is found by polling, every half second unless [Poll] says otherwise: a crashed holder's expiry, and all releases where clients log in
 // as different users, are on different nodes of a cluster, or behind a proxy that hides the connections.
 //
 // # Connections
 //
-// A Client of a Table opens connections of its own with the application's configuration: the bell, and usually one for all else, which gathers what
+// A Client of a Table opens connections of its own with the application's configuration: the bell and the one that keeps what it waits for, and usually one for all else, which gathers what
 // goroutines want into few transactions. A renewal opens another if that is busy, and so do up to four callers of Verify, Locks, ForceRelease, Publish and
 // Leader. They are closed after a minute in which nothing was held or asked. Their settings (sql_mode, isolation level, time limits) are ours, whatever
 // the server's defaults and Params say.

@@ -16,7 +16,6 @@ const (
 	unknownDatabase   = 1049
 	unknownColumn     = 1054
 	noSuchThread      = 1094
-	killDenied        = 1095
 	noSuchTable       = 1146
 	errorDuringCommit = 1180 // Galera
 	tooManyUserConns  = 1203

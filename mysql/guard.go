@@ -19,6 +19,9 @@ import (
 // roll back at once. Any other error is of the database, and the transaction must not be committed after it. With MariaDB's
 // innodb_snapshot_isolation, in a REPEATABLE READ transaction that has read before the lock was acquired, it is error 1020, and the server
 // has rolled the transaction back.
+//
+// On a node of a Galera cluster nobody waits for the transaction on other nodes: it fails when it is committed, or before, with error 1213, if
+// somebody else was granted the lock. There, two transactions that are guarded by one lock wait for each other.
 func (t *TableBackend) Guard(ctx context.Context, tx *sql.Tx, lock *sqllock.Lock) error {
 	if err := lock.Err(); err != nil {
 		return err
@@ -42,6 +45,11 @@ func (t *TableBackend) Guard(ctx context.Context, tx *sql.Tx, lock *sqllock.Lock
 
 func (t *TableBackend) guard(ctx context.Context, tx *sql.Tx, hold *lease.Hold) (held bool, err error) {
 	ref, session := hold.Ref(), int64(hold.Session())
+	if t.galera.Load() {
+		if err := t.mark(ctx, tx, hold); err != nil {
+			return false, err
+		}
+	}
 	if hold.Mode() == sqllock.ModeExclusive {
 		var token int64
 		err := tx.QueryRowContext(ctx, t.sql["guard_exclusive"], ref.Token, session, ref.Resource).Scan(&token, &held)
@@ -58,4 +66,15 @@ func (t *TableBackend) guard(ctx context.Context, tx *sql.Tx, hold *lease.Hold) 
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// mark changes what the guard is about to lock.
+func (t *TableBackend) mark(ctx context.Context, tx *sql.Tx, hold *lease.Hold) error {
+	ref := hold.Ref()
+	if hold.Mode() == sqllock.ModeExclusive {
+		_, err := tx.ExecContext(ctx, t.sql["guard_mark"], ref.Resource)
+		return err
+	}
+	_, err := tx.ExecContext(ctx, t.sql["guard_mark_holder"], ref.Resource, ref.Token)
+	return err
 }

@@ -26,137 +26,103 @@ func appendListener(to *[]listener) func(*sql.Rows) error {
 	}
 }
 
-// ring wakes those who sleep, and those who do not as soon as they do. What goes wrong with that is for them to find out when they poll.
-func (s *store) ring(ctx context.Context, all []listener) {
-	var asleep []int64
-	for _, l := range all {
-		if l.asleep {
-			asleep = append(asleep, l.connection)
-		} else {
-			s.ringing.add(l.connection)
-		}
-	}
-	if len(asleep) == 0 {
-		return
-	}
-	if err := s.kill(ctx, asleep); err != nil {
-		s.log.Debug("sqllock: ringing failed", slog.Any("error", err))
-	}
-}
-
-// kill interrupts what connections are doing. One that is gone, or belongs to another user, ends a batch with an error: then they are
-// interrupted one by one.
-func (s *store) kill(ctx context.Context, connections []int64) error {
-	batch := make([]statement, len(connections))
-	for i, id := range connections {
-		batch[i] = statement{name: "ring", args: []any{id}}
-	}
-	err := s.run(ctx, "ring", s.pool, batch...)
-	if len(batch) == 1 || number(err) != noSuchThread && number(err) != killDenied {
-		return err
-	}
-	for _, st := range batch {
-		if one := s.run(ctx, "ring", s.pool, st); number(one) != noSuchThread && one != nil {
-			err = one
-		}
+// kill interrupts what a connection is doing.
+func (s *store) kill(ctx context.Context, connection int64) error {
+	err := s.run(ctx, "ring", s.pool, statement{name: "ring", args: []any{connection}})
+	if number(err) == noSuchThread {
+		return nil // it will look when it is back
 	}
 	return err
 }
 
-// ringing rings at those who were awake, until they are asleep.
+// ringing rings the bells of others: those who sleep at once, the others as soon as they do. What goes wrong with that is for them to find
+// out when they poll. Nobody waits for it, and each bell is rung by one goroutine: MariaDB lets a KILL that comes when its victim is
+// just waking up, or falling asleep, hang for a moment.
 type ringing struct {
 	store  *store
 	ctx    context.Context
 	cancel context.CancelFunc
 
 	mu      sync.Mutex
-	pending map[int64]time.Time // connections, and when to give up
-	running sync.WaitGroup
 	closed  bool
+	again   map[int64]bool // connections that are being rung, and whether they are to be once more
+	running sync.WaitGroup
 }
 
 // persistence is how long to ring at somebody who does not fall asleep: it is stopped, or its machine has too much to do.
 const persistence = 2 * time.Second
 
 func newRinging(s *store) *ringing {
-	r := &ringing{store: s, pending: make(map[int64]time.Time)}
+	r := &ringing{store: s, again: make(map[int64]bool)}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r
 }
 
-func (r *ringing) add(connection int64) {
+func (r *ringing) ring(all []listener) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
 		return
 	}
-	r.pending[connection] = time.Now().Add(persistence)
-	if len(r.pending) == 1 {
-		r.running.Go(r.run)
+	for _, l := range all {
+		if _, underWay := r.again[l.connection]; underWay {
+			r.again[l.connection] = true
+			continue
+		}
+		r.again[l.connection] = false
+		r.running.Go(func() {
+			for r.persist(l) {
+				l.asleep = false // as far as we know
+			}
+		})
 	}
 }
 
-func (r *ringing) run() {
+// persist rings once, and tells whether to do it once more.
+func (r *ringing) persist(l listener) bool {
 	const longest = 50 * time.Millisecond
-	for pause := time.Millisecond; ; pause = min(2*pause, longest) {
+	end := time.Now().Add(persistence)
+	var err error
+	for pause := time.Millisecond; !l.asleep && err == nil && time.Now().Before(end); pause = min(2*pause, longest) {
 		select {
 		case <-time.After(pause):
 		case <-r.ctx.Done():
-			return
+			return false
 		}
-		if r.round() == 0 {
-			return
-		}
+		l.asleep, err = r.asleep(l.connection)
 	}
-}
-
-// round rings at those who sleep by now, and returns how many are left.
-func (r *ringing) round() int {
-	r.mu.Lock()
-	ids := make([]int64, 0, len(r.pending))
-	until := make(map[int64]time.Time, len(r.pending))
-	for id, end := range r.pending {
-		ids, until[id] = append(ids, id), end
-	}
-	r.mu.Unlock()
-
-	var all []listener
-	ctx, cancel := context.WithTimeout(r.ctx, time.Second)
-	defer cancel()
-	err := r.store.run(ctx, "ring", r.store.pool, statement{"bell_asleep", []any{encode(ids)}, appendListener(&all)})
-	var asleep []int64
-	for _, l := range all {
-		if l.asleep {
-			asleep = append(asleep, l.connection)
-		}
-	}
-	if err == nil && len(asleep) > 0 {
-		err = r.store.kill(ctx, asleep)
+	if l.asleep {
+		ctx, cancel := context.WithTimeout(r.ctx, 2*persistence)
+		err = r.store.kill(ctx, l.connection)
+		cancel()
 	}
 	if err != nil {
 		r.store.log.Debug("sqllock: ringing failed", slog.Any("error", err))
 	}
-
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, id := range asleep {
-		if r.pending[id].Equal(until[id]) { // else somebody has rung once more
-			delete(r.pending, id)
-		}
+	again := r.again[l.connection] && r.ctx.Err() == nil
+	if r.again[l.connection] = false; !again {
+		delete(r.again, l.connection)
 	}
-	now := time.Now()
-	for id, end := range r.pending {
-		if now.After(end) {
-			delete(r.pending, id)
-		}
-	}
-	return len(r.pending)
+	return again
 }
 
+func (r *ringing) asleep(connection int64) (bool, error) {
+	ctx, cancel := context.WithTimeout(r.ctx, persistence)
+	defer cancel()
+	var l listener
+	err := r.store.run(ctx, "ring", r.store.pool, statement{"bell_asleep", []any{connection, connection}, into(&l.connection, &l.asleep)})
+	return l.asleep, err
+}
+
+// close lets those be rung for whom the last release has made room, but does not wait for long.
 func (r *ringing) close() {
 	r.mu.Lock()
 	r.closed = true
 	r.mu.Unlock()
-	r.cancel()
+	late := time.AfterFunc(time.Second, r.cancel)
 	r.running.Wait()
+	late.Stop()
+	r.cancel()
 }

@@ -26,6 +26,12 @@ func (t *TableBackend) check(ctx context.Context, p pool) (durable bool, err err
 	if err := tooOld(server); err != nil {
 		return false, err
 	}
+	if err := t.run(ctx, "connect", p, statement{"galera", nil, func(*sql.Rows) error {
+		t.galera.Store(true)
+		return nil
+	}}); err != nil {
+		return false, err
+	}
 	var version, oldestReader sql.NullInt64
 	err = t.run(ctx, "check schema", p, statement{"schema", nil, into(&version, &oldestReader)}, statement{name: "probe"})
 	switch {

@@ -99,7 +99,7 @@ func (s *store) Reconcile(ctx context.Context, id lease.SessionID, known []lease
 	if err != nil {
 		return 0, nil, err
 	}
-	s.ring(ctx, rung)
+	s.ringing.ring(rung)
 	if !raised.Valid {
 		return 0, nil, lease.ErrGone
 	}
@@ -125,7 +125,7 @@ func (s *store) End(ctx context.Context, id lease.SessionID) error {
 		}
 	}, wake(&rung))
 	if err == nil {
-		s.ring(ctx, rung)
+		s.ringing.ring(rung)
 	}
 	return err
 }
@@ -167,7 +167,7 @@ func (s *store) Delist(ctx context.Context, waiters []int64) error {
 		return []statement{{name: "want", args: []any{encode(waiters)}}, {name: "delist_lines"}, {name: "delist"}}
 	}, wake(&rung))
 	if err == nil {
-		s.ring(ctx, rung)
+		s.ringing.ring(rung)
 	}
 	return err
 }
@@ -180,7 +180,7 @@ func (s *store) Wake(ctx context.Context, resources []int64) error {
 	var rung []listener
 	err := s.run(ctx, "wake", s.pool, statement{name: "freed", args: []any{encode(list)}}, wake(&rung))
 	if err == nil {
-		s.ring(ctx, rung)
+		s.ringing.ring(rung)
 	}
 	return err
 }
@@ -308,7 +308,7 @@ func (s *store) Release(ctx context.Context, refs []lease.Ref) (freed []lease.Fr
 	for _, h := range released { // those to be kept are left over too
 		freed[place[lease.Ref(h)]] = lease.Released
 	}
-	s.ring(ctx, rung)
+	s.ringing.ring(rung)
 	return freed, nil
 }
 

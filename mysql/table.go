@@ -21,6 +21,7 @@ type TableBackend struct {
 	sql       statements
 	connector connector // of our own connections
 	fits      atomic.Bool
+	galera    atomic.Bool // the server was seen to be a node of a cluster
 
 	// Opened when they are first needed.
 	mu     sync.Mutex
@@ -46,6 +47,9 @@ func Table(cfg *mysql.Config, opts ...Option) *TableBackend {
 	if cfg == nil {
 		t.opts.err = fmt.Errorf("%w: mysql: Table needs a configuration", sqllock.ErrInvalid)
 		return t
+	}
+	if given := t.opts.named.given; given != "" {
+		t.opts.err = fmt.Errorf("%w: mysql: %s is an option of Named", sqllock.ErrInvalid, given)
 	}
 	t.config = cfg.Clone()
 	if t.opts.database == "" {

@@ -69,10 +69,10 @@ var kinds = map[string]kind{
 		ungate: "UNLOCK TABLES",
 		gated: `SELECT count(*) FROM information_schema.processlist
 			WHERE db = DATABASE() AND state = 'Waiting for table metadata lock'`,
-		asleep: "SELECT count(*) FROM information_schema.processlist WHERE db = DATABASE() AND state = 'User lock'",
+		asleep: "SELECT count(*) FROM information_schema.processlist WHERE db = DATABASE() AND state = 'User lock' AND info NOT LIKE '%sqllock rope%'",
 		// The Table's sessions sleep until somebody wakes them, and when their process is killed the server takes seconds to see that.
 		busy: `SELECT count(*) FROM information_schema.processlist
-			WHERE db = DATABASE() AND command <> 'Sleep' AND state <> 'User sleep' AND id <> CONNECTION_ID()`,
+			WHERE db = DATABASE() AND command <> 'Sleep' AND COALESCE(info, '') NOT LIKE '%sqllock rope%' AND id <> CONNECTION_ID()`,
 	},
 	"sqlite": {
 		fresh:  func(tb testing.TB) string { return filepath.Join(tb.TempDir(), "app.db") },

@@ -1,2 +1,2 @@
--- ? connections, as JSON
-SELECT c.id, IS_USED_LOCK(CONCAT('sqllock asleep ', c.id)) <=> c.id FROM JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$')) c
+-- ? connection, connection
+SELECT ?, IS_USED_LOCK(CONCAT('sqllock asleep ', ?)) IS NOT NULL

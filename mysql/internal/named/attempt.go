@@ -42,6 +42,9 @@ func (s *Session) begin(o *op) {
 		return
 	}
 	e.busy = o
+	if c := s.carrier; c != nil && c.err() != nil {
+		s.end(c, c.err()) // this process was stopped, and has just gone on
+	}
 	s.send(s.carrier, o)
 }
 

@@ -96,6 +96,7 @@ func (c Connector) open(ctx context.Context, clock sqllock.Clock) (_ *link, err 
 	if !stop() {
 		return nil, context.Cause(ctx)
 	}
+	l.talk = newTalk(w)
 	return l, nil
 }
 

@@ -21,9 +21,10 @@ const (
 
 // batch is what one statement asks.
 type batch struct {
-	link *link
-	ops  []*op
-	sent time.Duration
+	link   *link
+	ops    []*op
+	sent   time.Duration
+	failed error
 }
 
 // loss is something to tell a holder.
@@ -117,10 +118,11 @@ func (s *Session) deliver(box outbox, own *batch) {
 		l.holder.Lost(l.reason)
 	}
 	for _, c := range box.closing {
-		if !c.inUse {
-			_ = c.link.conn.Close() // which says goodbye
+		if c.inUse {
+			_ = c.link.wire.Close()
+		} else {
+			c.link.close()
 		}
-		_ = c.link.wire.Close()
 	}
 	for _, b := range box.batches {
 		if b != own {
@@ -139,16 +141,13 @@ func (s *Session) unlock() {
 	s.deliver(box, nil)
 }
 
-// unlockAndAwait ends a critical section in which o was submitted, and waits for it. Whoever cannot be called away asks the server themselves:
-// to have it done by another goroutine takes longer than the rest of our work.
+// unlockAndAwait ends a critical section in which o was submitted, and waits for it. Whoever finds the link idle asks the server themselves.
 func (s *Session) unlockAndAwait(ctx context.Context, o *op) error {
 	box := s.pack()
 	var own *batch
-	if ctx.Done() == nil || o.kind == release {
-		for _, b := range box.batches {
-			if slices.Contains(b.ops, o) {
-				own, o.leads = b, true
-			}
+	for _, b := range box.batches {
+		if slices.Contains(b.ops, o) {
+			own, o.leads = b, true
 		}
 	}
 	s.mu.Unlock()
@@ -156,7 +155,14 @@ func (s *Session) unlockAndAwait(ctx context.Context, o *op) error {
 	if own == nil {
 		return s.await(ctx, o)
 	}
-	if next := s.trip(own); next != nil {
+	if !own.link.talk.ask(ctx, own) {
+		s.mu.Lock()
+		o.leads = false
+		s.mu.Unlock()
+		s.work.Go(func() { s.fly(own) })
+		return s.await(ctx, o)
+	}
+	if next := s.land(own); next != nil {
 		s.work.Go(func() { s.fly(next) })
 	}
 	s.mu.Lock()
@@ -188,20 +194,20 @@ func (s *Session) await(ctx context.Context, o *op) error {
 // fly asks one batch after the other, until there is nothing more to ask.
 func (s *Session) fly(b *batch) {
 	for b != nil {
-		b = s.trip(b)
+		b.link.talk.ask(context.Background(), b)
+		b = s.land(b)
 	}
 }
 
-// trip asks a batch, takes in the answer, and returns the next one.
-func (s *Session) trip(b *batch) *batch {
-	err := b.ask()
-	l := b.link
+// land takes in the answer to a batch, and returns the next one.
+func (s *Session) land(b *batch) *batch {
+	l, err := b.link, b.failed
 	now := s.now()
 	s.mu.Lock()
 	l.flying, l.used = nil, now
 	if !slices.Contains(s.links, l) { // it was ended meanwhile, and everybody told
 		s.mu.Unlock()
-		_ = l.conn.Close()
+		l.close()
 		return nil
 	}
 	lasts := err == nil || fromServer(err) && l.open()

@@ -18,6 +18,7 @@ import (
 type link struct {
 	conn driver.Conn
 	wire *wire
+	talk *talk
 	id   uint64 // of the session, as the server counts; it begins anew when it restarts
 	// marker is a user lock that the session holds for as long as it lives, and nobody else ever asks for.
 	marker string
@@ -115,6 +116,13 @@ func (l *link) waits() bool { return l.flying != nil && l.flying.ops[0].kind == 
 
 // open tells whether the connection has survived an error: the last that the server says may be the reason for which it ends the session.
 func (l *link) open() bool { return l.conn.(driver.Validator).IsValid() }
+
+// close says goodbye. Nobody asks anything any more.
+func (l *link) close() {
+	_ = l.conn.Close()
+	_ = l.wire.Close()
+	l.talk.stop()
+}
 
 // idle tells whether nothing is on its way.
 func (l *link) idle() bool { return l.flying == nil && len(l.queue) == 0 }

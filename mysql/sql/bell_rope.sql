@@ -1,0 +1,2 @@
+-- ? connection
+SELECT GET_LOCK(CONCAT('sqllock rope ', ?), 0)
