@@ -53,6 +53,30 @@ func ExampleClient_Do() {
 	// <nil>
 }
 
+// Every process calls Work; one at a time works.
+func ExampleClient_Work() {
+	path, remove := exampleFile()
+	defer remove()
+	ctx := context.Background()
+	locks := sqllock.New(sqlite.Table(path))
+	defer func() { check(locks.Close(ctx)) }()
+
+	runs := 0
+	err := locks.Work(ctx, "outbox", func(ctx context.Context) error {
+		runs++
+		fmt.Println("run", runs)
+		if runs == 1 {
+			return errors.New("the mail server is away") // after a pause it is run again, here or elsewhere
+		}
+		return nil // done; most go on until ctx ends
+	})
+	fmt.Println(err)
+	// Output:
+	// run 1
+	// run 2
+	// <nil>
+}
+
 func ExampleClient_TryAcquire() {
 	path, remove := exampleFile()
 	defer remove()

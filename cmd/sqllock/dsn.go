@@ -4,11 +4,14 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
+	"regexp"
 	"strings"
 	"time"
 
+	"github.com/go-sql-driver/mysql"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	_ "modernc.org/sqlite" // the driver "sqlite"
@@ -17,6 +20,7 @@ import (
 // The kinds of database, by the scheme of their DSN.
 const (
 	dialectPostgres = "postgres"
+	dialectMySQL    = "mysql"
 	dialectSQLite   = "sqlite"
 )
 
@@ -24,6 +28,7 @@ const (
 type database struct {
 	dialect  string
 	postgres *pgxpool.Config
+	mysql    *mysql.Config
 	file     string // of SQLite
 	secret   bool   // the DSN has a password in it
 }
@@ -36,8 +41,12 @@ func parseDSN(dsn string) (database, error) {
 		return parseSQLite(rest)
 	case (scheme == "postgres" || scheme == "postgresql") && strings.HasPrefix(rest, "//"):
 		return parsePostgres(dsn)
+	case (scheme == "mysql" || scheme == "mariadb") && strings.HasPrefix(rest, "//"):
+		return parseMySQL(dsn)
+	case driverDSN.MatchString(dsn):
+		return parseDriverDSN(dsn)
 	}
-	return database{}, usage(errors.New("the DSN needs postgres:// or sqlite: at its beginning"))
+	return database{}, usage(errors.New("the DSN needs postgres://, mysql:// or sqlite: at its beginning, or the form of the Go driver for MySQL"))
 }
 
 // parseSQLite takes the path as it is: nothing in it is an escape or a parameter. To the system, ///path is /path.
@@ -59,23 +68,70 @@ func parseSQLite(path string) (database, error) {
 // connectTimeout is for those who set no connect_timeout: an address that swallows packets would be waited for for minutes.
 const connectTimeout = 10 * time.Second
 
-// parsePostgres takes the password out before pgx sees the URL, so that no error can show it.
-func parsePostgres(dsn string) (database, error) {
+// driverDSN is the form of the Go driver, which has no scheme: a network and an address before the slash.
+var driverDSN = regexp.MustCompile(`^(.*@)?[a-z0-9]+\([^()]*\)/[^/]*$`)
+
+// parseDriverDSN repeats nothing of what the driver says: it may have taken a part of the password for something else.
+func parseDriverDSN(dsn string) (database, error) {
+	cfg, err := mysql.ParseDSN(dsn)
+	if err != nil {
+		return database{}, usage(errors.New("the DSN cannot be used: it has not the form of the Go driver for MySQL: USER:PASSWORD@tcp(HOST:PORT)/DATABASE?PARAMETERS"))
+	}
+	return ofMySQL(cfg), nil
+}
+
+// parseMySQL makes of a URL what the driver makes of its own form. The parameters are the driver's.
+func parseMySQL(dsn string) (database, error) {
+	u, err := splitURL(dsn)
+	if err != nil {
+		return database{}, err
+	}
+	address := u.Host
+	if u.Port() == "" {
+		address = net.JoinHostPort(u.Hostname(), "3306")
+	}
+	cfg, err := mysql.ParseDSN("tcp(" + address + ")/?" + u.RawQuery)
+	if err != nil {
+		return database{}, usage(fmt.Errorf("the DSN cannot be used: %w", err))
+	}
+	cfg.User = u.User.Username()
+	cfg.Passwd, _ = u.User.Password()
+	cfg.DBName = strings.TrimPrefix(u.Path, "/")
+	return ofMySQL(cfg), nil
+}
+
+func ofMySQL(cfg *mysql.Config) database {
+	if cfg.Timeout == 0 {
+		cfg.Timeout = connectTimeout
+	}
+	cfg.Logger = &mysql.NopLogger{} // it logs what it also returns
+	return database{dialect: dialectMySQL, mysql: cfg, secret: cfg.Passwd != ""}
+}
+
+// splitURL takes a URL apart that may have been torn at a character of its password.
+func splitURL(dsn string) (*url.URL, error) {
 	malformed := usage(errors.New("the DSN is not a valid URL; in a password, @ : / ? # % and spaces must be percent-encoded"))
 	u, err := url.Parse(dsn)
 	if err != nil {
-		return database{}, malformed
+		return nil, malformed
 	}
-	query, err := url.ParseQuery(u.RawQuery)
-	if err != nil {
-		return database{}, malformed
+	if _, err := url.ParseQuery(u.RawQuery); err != nil {
+		return nil, malformed
 	}
-	// A URL that parses may still have been torn apart at a character of its password.
 	_, rest, _ := strings.Cut(dsn, "://")
 	if host := strings.IndexAny(rest, "/?#"); host >= 0 && strings.ContainsAny(rest[host:], "@#") {
-		return database{}, malformed
+		return nil, malformed
 	}
+	return u, nil
+}
 
+// parsePostgres takes the password out before pgx sees the URL, so that no error can show it.
+func parsePostgres(dsn string) (database, error) {
+	u, err := splitURL(dsn)
+	if err != nil {
+		return database{}, err
+	}
+	query := u.Query()
 	password, _ := u.User.Password()
 	if query.Has("password") {
 		password = query.Get("password")
@@ -101,8 +157,15 @@ func parsePostgres(dsn string) (database, error) {
 
 // open opens the database for database/sql. A SQLite file that does not exist is made only if create says so.
 func (d database) open(create bool) (*sql.DB, error) {
-	if d.dialect == dialectPostgres {
+	switch d.dialect {
+	case dialectPostgres:
 		return stdlib.OpenDB(*d.postgres.ConnConfig), nil
+	case dialectMySQL:
+		connector, err := mysql.NewConnector(d.mysql)
+		if err != nil {
+			return nil, usage(fmt.Errorf("the DSN cannot be used: %w", err))
+		}
+		return sql.OpenDB(connector), nil
 	}
 	if _, err := os.Stat(d.file); err != nil && !create {
 		return nil, err

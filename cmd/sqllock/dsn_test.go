@@ -87,8 +87,11 @@ func TestDSNComesFromOnePlaceAndNeverSilentlyFromNone(t *testing.T) {
 	run("sqlite:").requireError(t, exitUsage, "needs the path")
 	run("sqlite::memory:").requireError(t, exitUsage, "no file")
 	run("sqlite://host/path").requireError(t, exitUsage, "names a host")
-	run("mysql://host/db").requireError(t, exitUsage, "postgres:// or sqlite:")
-	run("locks.db").requireError(t, exitUsage, "postgres:// or sqlite:")
+	run("oracle://host/db").requireError(t, exitUsage, "postgres://, mysql:// or sqlite:")
+	run("locks.db").requireError(t, exitUsage, "postgres://, mysql:// or sqlite:")
+	run("tcp(host:1/db").requireError(t, exitUsage, "postgres://, mysql:// or sqlite:")
+	run("mysql://host/db?timeout=many").requireError(t, exitUsage, "cannot be used")
+	run("me@tcp(host)/db?timeout=many").requireError(t, exitUsage, "cannot be used")
 	run("sqlite:"+filepath.Join(dir, "absent", "locks.db")).requireError(t, exitUnavailable, "directory", "absent")
 	run("sqlite:"+dir).requireError(t, exitUnavailable, dir)
 }
@@ -203,7 +206,12 @@ func TestPasswordIsNeverShown(t *testing.T) {
 		"postgres://me:hunter2\n@" + addr + "/db",
 		"postgres:me:hunter2@" + addr + "/db",
 		"POSTGRES://me:hunter2@" + addr + "/db",
-		"mysql://me:hunter2@" + addr + "/db",
+		"oracle://me:hunter2@" + addr + "/db",
+		"mysql://me:hunter2@" + addr + "/db?timeout=many",
+		"mysql://me:12/hunter2@" + addr + "/db",
+		"me:hunter2@tcp(" + addr + ")/db",
+		"me:hunter2@tcp(" + addr + ")/db?timeout=many",
+		"me:hunter2@tcp(" + addr,
 		"host=" + addr + " password=hunter2",
 		"host=" + addr + " password='hunter2: hunter2'",
 		"hunter2:hunter2",
@@ -257,6 +265,7 @@ func TestRedact(t *testing.T) {
 		"x?user=me&Password=pw&a=b":                     "x?user=me&Password=xxxxx&a=b",
 		"host=h password = 'p w' user=me":               "host=h password = xxxxx user=me",
 		"two lines postgres://a:b@h\npostgres://c:d@h":  "two lines postgres://a:xxxxx@h\npostgres://c:xxxxx@h",
+		"open u:p@w@tcp(h:1)/db: no such file":          "open u:xxxxx@tcp(h:1)/db: no such file",
 		`err="open postgres://u:p\"w@h: no such file"`:  `err="open postgres://u:xxxxx@h: no such file"`,
 		"`postgres://u@h/db?sslpassword=pw`: is broken": "`postgres://u@h/db?sslpassword=xxxxx is broken",
 	} {

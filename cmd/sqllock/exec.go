@@ -13,22 +13,18 @@ import (
 
 // execution is sqllock exec.
 type execution struct {
-	*cli
-	backend   string
-	nonblock  bool
-	wait      time.Duration
-	bounded   bool // by wait
-	conflict  int
-	shared    bool
-	slots     int
-	ttl       time.Duration
-	atLeast   time.Duration
-	killAfter time.Duration
-	owner     string
+	holder
+	nonblock bool
+	wait     time.Duration
+	bounded  bool // by wait
+	conflict int
+	shared   bool
+	slots    int
+	atLeast  time.Duration
 }
 
 func (c *cli) execCommand() *cobra.Command {
-	e := &execution{cli: c}
+	e := &execution{holder: holder{cli: c}}
 	cmd := &cobra.Command{
 		Use:   "exec [flags] NAME [--] COMMAND [ARG...]",
 		Short: "Run a command while a lock is held",
@@ -38,7 +34,7 @@ The command gets the terminal, the signals TERM, INT, HUP and QUIT, and SQLLOCK_
 environment. If the lock is lost, or about to be, the command gets TERM and, after --kill-after, KILL. If sqllock itself is killed,
 the command is killed too (on Linux).
 
-On PostgreSQL the lock is a session lock (advisory): it needs no tables, and ends with our connection. A lease (table) needs
+On PostgreSQL and MySQL the lock is a session lock (advisory, named): it needs no tables, and ends with our connection. A lease (table) needs
 sqllock migrate up, survives the connection, works through a pooler in transaction mode, and is what --ttl and --at-least are for.
 The two do not exclude each other: everybody who wants a name must use the same.
 
@@ -52,21 +48,18 @@ cannot be started, 128 + n for signal n.`,
 	}
 	f := cmd.Flags()
 	f.SetInterspersed(false) // what follows NAME belongs to the command
-	f.StringVar(&e.backend, "backend", "", "how the lock is kept: advisory (the default on PostgreSQL) or table (the default on SQLite)")
+	e.register(f)
 	f.BoolVarP(&e.nonblock, "nonblock", "n", false, "do not wait")
 	f.DurationVarP(&e.wait, "wait", "w", 0, "wait no longer than this, connecting included (default: for ever)")
 	f.IntVarP(&e.conflict, "conflict-exit-code", "E", exitConflict, "exit code if the lock is not acquired")
 	f.BoolVarP(&e.shared, "shared", "s", false, "a reader's lock")
 	f.IntVar(&e.slots, "slots", 0, "one of so many permits; everybody must give the same number")
-	f.DurationVar(&e.ttl, "ttl", sqllock.DefaultTTL, "after a crash the lock is free in at most this time; of --backend table")
 	f.DurationVar(&e.atLeast, "at-least", 0, "keep the lock for so long although the command has ended; of --backend table")
-	f.DurationVar(&e.killAfter, "kill-after", 0, "time between TERM and KILL when the lock is lost (default: a quarter of --ttl, at most 10s; 3.75s with advisory)")
-	f.StringVar(&e.owner, "owner", "", "how this process calls itself in the database (default: HOST/PID)")
 	return cmd
 }
 
 func (e *execution) run(cmd *cobra.Command, args []string) error {
-	name, command, err := split(args, cmd.ArgsLenAtDash() == 0)
+	name, command, err := split(cmd.Name(), args, cmd.ArgsLenAtDash() == 0)
 	if err != nil {
 		return usage(err)
 	}
@@ -77,27 +70,11 @@ func (e *execution) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return usage(err)
 	}
-	db, err := e.target.database(e.warn)
-	if err != nil {
-		return err
-	}
 	ctx := cmd.Context()
-	backend, disconnect, err := e.target.backend(ctx, db, e.backend)
+	locks, disconnect, err := e.open(ctx, cmd.Flags().Changed)
 	if err != nil {
 		return err
 	}
-	client := []sqllock.ClientOption{sqllock.Owner(e.owner), e.logger()}
-	if cmd.Flags().Changed("ttl") {
-		client = append(client, sqllock.TTL(e.ttl))
-	}
-	if !backend.Capabilities().Leases {
-		for _, flag := range []string{"ttl", "at-least"} {
-			if cmd.Flags().Changed(flag) {
-				return usage(fmt.Errorf("--%s is for leases, and a session lock ends with its session: it needs --backend %s", flag, kindTable))
-			}
-		}
-	}
-	locks := sqllock.New(backend, client...)
 
 	surviveBrokenPipe()
 	err = advise(e.runLocked(ctx, locks, name, command, opts))
@@ -114,26 +91,28 @@ func advise(err error) error {
 	switch {
 	case errors.Is(err, sqllock.ErrRefused):
 		return fmt.Errorf("%w; --backend %s needs no session of its own, but the tables of sqllock migrate up", err, kindTable)
+	case errors.Is(err, sqllock.ErrUnsupported):
+		return fmt.Errorf("%w; --backend %s can do it", err, kindTable)
 	case errors.Is(err, sqllock.ErrTooMany):
 		return fmt.Errorf("%w; --backend %s takes no room there", err, kindTable)
 	}
 	return err
 }
 
-// split takes NAME [--] COMMAND [ARG...] apart. Where a -- stands in front of NAME, the one behind it is not optional: otherwise
+// split takes the subcommand's NAME [--] COMMAND [ARG...] apart. Where a -- stands in front of NAME, the one behind it is not optional: otherwise
 // `exec $NAME -- rm file` would, for want of a NAME, lock rm and run file.
-func split(args []string, dashed bool) (name string, command []string, err error) {
+func split(subcommand string, args []string, dashed bool) (name string, command []string, err error) {
 	if len(args) == 0 {
-		return "", nil, errors.New("exec needs the NAME of a lock and a COMMAND")
+		return "", nil, fmt.Errorf("%s needs the NAME of a lock and a COMMAND", subcommand)
 	}
 	name, command = args[0], args[1:]
 	if len(command) > 0 && command[0] == "--" {
 		command = command[1:]
 	} else if dashed {
-		return "", nil, errors.New("no NAME before --, or no -- between NAME and COMMAND: exec [flags] [--] NAME -- COMMAND")
+		return "", nil, fmt.Errorf("no NAME before --, or no -- between NAME and COMMAND: %s [flags] [--] NAME -- COMMAND", subcommand)
 	}
 	if len(command) == 0 {
-		return "", nil, errors.New("exec needs a COMMAND after the NAME")
+		return "", nil, fmt.Errorf("%s needs a COMMAND after the NAME", subcommand)
 	}
 	return name, command, nil
 }
@@ -150,21 +129,12 @@ func (e *execution) options(cmd *cobra.Command) ([]sqllock.Option, error) {
 		return nil, fmt.Errorf("--conflict-exit-code %d: a code is between 0 and 255", e.conflict)
 	case e.wait < 0:
 		return nil, fmt.Errorf("--wait %v is negative", e.wait)
-	case e.ttl < sqllock.MinTTL || e.ttl > sqllock.MaxTTL:
-		return nil, fmt.Errorf("--ttl %v: the time is between %v and %v", e.ttl, sqllock.MinTTL, sqllock.MaxTTL)
+	}
+	if err := e.check(given); err != nil {
+		return nil, err
 	}
 	e.bounded = given("wait")
 	e.nonblock = e.nonblock || e.bounded && e.wait == 0
-	if e.owner == "" {
-		e.owner = sqllock.DefaultOwner()
-	}
-	if !given("kill-after") {
-		e.killAfter = min(e.ttl/4, 10*time.Second)
-	}
-	// A renewal that succeeds in time leaves more than half of the TTL: the grace must fit into what is left when one has failed.
-	if e.killAfter < 0 || e.killAfter > e.ttl/3 {
-		return nil, fmt.Errorf("--kill-after %v: the time is between 0 and %v, a third of --ttl, or of a session lock's %v", e.killAfter, e.ttl/3, sessionTimeout)
-	}
 	var opts []sqllock.Option
 	if e.shared {
 		opts = append(opts, sqllock.Shared())

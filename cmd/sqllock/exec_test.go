@@ -159,7 +159,7 @@ func TestWaitEndsWithTheRelease(t *testing.T) {
 
 func TestReadersTogetherAndNoWriterBesideThem(t *testing.T) {
 	t.Parallel()
-	everywhere(t, func(t *testing.T, p place) {
+	withAllModes(t, func(t *testing.T, p place) {
 		p.acquire(t, "name", sqllock.Shared())
 		p.exec(t, "-n", "-s", "name", "--", "true").run().requireSilent(t, 0)
 		p.exec(t, "-n", "name", "--", "true").run().requireError(t, exitConflict)
@@ -168,7 +168,7 @@ func TestReadersTogetherAndNoWriterBesideThem(t *testing.T) {
 
 func TestSlotsAreSoManyAndNoMore(t *testing.T) {
 	t.Parallel()
-	everywhere(t, func(t *testing.T, p place) {
+	withAllModes(t, func(t *testing.T, p place) {
 		p.acquire(t, "name", sqllock.Permits(2))
 		p.exec(t, "-n", "--slots", "2", "name", "--", "true").run().requireSilent(t, 0)
 		p.acquire(t, "name", sqllock.Permits(2))
@@ -233,7 +233,7 @@ func TestWrongUsageIs64(t *testing.T) {
 		{"exec --at-least -1s name -- true", "negative|between 0 and a year"},
 		{"exec --backend named name -- true", "SQLite has only table"},
 		{"exec --backend advisory name -- true", "SQLite has only table"},
-		{"exec --dsn postgres://h --backend named name -- true", "PostgreSQL has advisory and table"},
+		{"exec --dsn postgres://h --backend named name -- true", "PostgreSQL has only advisory and table"},
 		{"exec --dsn postgres://h --ttl 1m name -- true", "--ttl is for leases.*--backend table"},
 		{"exec --dsn postgres://h --backend advisory --ttl 15s name -- true", "--ttl is for leases.*--backend table"},
 		{"exec --dsn postgres://h --at-least 1h name -- true", "--at-least is for leases.*--backend table"},
@@ -247,7 +247,7 @@ func TestWrongUsageIs64(t *testing.T) {
 		{"migrate sideways", "unknown command"},
 		{"migrate up now", "unknown command"},
 		{"migrate down", "--yes"},
-		{"migrate print --dialect oracle", "postgres or sqlite"},
+		{"migrate print --dialect oracle", "postgres, mysql or sqlite"},
 	} {
 		t.Run(tt.args, func(t *testing.T) {
 			t.Parallel()

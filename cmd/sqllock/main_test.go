@@ -20,6 +20,7 @@ import (
 
 	"github.com/sqllock/toolkit/cmd/sqllock/internal/child"
 	"github.com/sqllock/toolkit/internal/testdb"
+	"github.com/sqllock/toolkit/mysql"
 	"github.com/sqllock/toolkit/postgres"
 	"github.com/sqllock/toolkit/sqlite"
 	"github.com/sqllock/toolkit/sqllock"
@@ -92,6 +93,24 @@ func newSQLite(t *testing.T) place {
 	return newPlace(t, "sqlite:"+file, sqlite.Table(file))
 }
 
+// newNamed is MySQL as it comes.
+func newNamed(t *testing.T) place {
+	t.Helper()
+	cfg := testdb.MySQL(t)
+	b := mysql.Named(cfg)
+	t.Cleanup(func() { _ = b.Close(context.Background()) })
+	return newPlace(t, cfg.FormatDSN(), b)
+}
+
+func newMySQL(t *testing.T) place {
+	t.Helper()
+	cfg := testdb.MySQL(t)
+	migrateUp(t, "mysql://"+cfg.User+"@"+cfg.Addr+"/"+cfg.DBName)
+	b := mysql.Table(cfg)
+	t.Cleanup(func() { _ = b.Close(context.Background()) })
+	return newPlace(t, cfg.FormatDSN(), b, inTable...)
+}
+
 func newPlace(t *testing.T, dsn string, backend sqllock.Backend, flags ...string) place {
 	t.Helper()
 	p := place{dsn, flags, sqllock.New(backend, sqllock.Owner("the test"))}
@@ -101,6 +120,15 @@ func newPlace(t *testing.T, dsn string, backend sqllock.Backend, flags ...string
 
 // everywhere runs the test with every backend.
 func everywhere(t *testing.T, test func(t *testing.T, p place)) {
+	t.Run("named", func(t *testing.T) {
+		t.Parallel()
+		test(t, newNamed(t))
+	})
+	withAllModes(t, test)
+}
+
+// withAllModes runs the test with those backends that know readers and permits.
+func withAllModes(t *testing.T, test func(t *testing.T, p place)) {
 	t.Run("advisory", func(t *testing.T) {
 		t.Parallel()
 		test(t, newSessions(t))
@@ -113,6 +141,10 @@ func withLeases(t *testing.T, test func(t *testing.T, p place)) {
 	t.Run("postgres", func(t *testing.T) {
 		t.Parallel()
 		test(t, newPostgres(t))
+	})
+	t.Run("mysql", func(t *testing.T) {
+		t.Parallel()
+		test(t, newMySQL(t))
 	})
 	t.Run("sqlite", func(t *testing.T) {
 		t.Parallel()

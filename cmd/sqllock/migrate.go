@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	mysqlschema "github.com/sqllock/toolkit/migrations/mysql"
 	postgresschema "github.com/sqllock/toolkit/migrations/postgres"
 	sqliteschema "github.com/sqllock/toolkit/migrations/sqlite"
 )
@@ -29,6 +30,12 @@ func (t *target) schemas() map[string]schema {
 			up:      func(ctx context.Context, db *sql.DB) error { return postgresschema.Up(ctx, db, in) },
 			down:    func(ctx context.Context, db *sql.DB) error { return postgresschema.Down(ctx, db, in) },
 			version: func(ctx context.Context, db *sql.DB) (uint, error) { return postgresschema.Version(ctx, db, in) },
+		},
+		dialectMySQL: {
+			latest: mysqlschema.Latest, text: mysqlschema.SQL,
+			up:      func(ctx context.Context, db *sql.DB) error { return mysqlschema.Up(ctx, db) },
+			down:    func(ctx context.Context, db *sql.DB) error { return mysqlschema.Down(ctx, db) },
+			version: func(ctx context.Context, db *sql.DB) (uint, error) { return mysqlschema.Version(ctx, db) },
 		},
 		dialectSQLite: {
 			latest: sqliteschema.Latest, text: sqliteschema.SQL,
@@ -74,12 +81,12 @@ func (c *cli) migrateCommand() *cobra.Command {
 			}
 			s, ok := c.target.schemas()[dialect]
 			if !ok {
-				return usage(fmt.Errorf("--dialect %s is not known; it is postgres or sqlite", dialect))
+				return usage(fmt.Errorf("--dialect %s is not known; it is postgres, mysql or sqlite", dialect))
 			}
 			return c.print("%s", s.text())
 		},
 	}
-	text.Flags().StringVar(&dialect, "dialect", "", "postgres or sqlite (default: that of the DSN)")
+	text.Flags().StringVar(&dialect, "dialect", "", "postgres, mysql or sqlite (default: that of the DSN)")
 
 	cmd.AddCommand(down, text,
 		c.migration("up", "Install the tables, or bring them up to date", true, func(ctx context.Context, s schema, db *sql.DB) error {

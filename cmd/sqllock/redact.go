@@ -6,9 +6,10 @@ import (
 )
 
 // Where passwords are: in a URL (or what a path makes of it), up to the last @ of the line, because such a password may contain all that it
-// should not; and among parameters.
+// should not; before the network of a MySQL DSN; and among parameters.
 var (
 	passwordInURL   = regexp.MustCompile(`(:/+[^:/@\s]*:).*@`)
+	passwordInDSN   = regexp.MustCompile(`([^\s:/@]*:).*@([a-z0-9]+\()`)
 	passwordSetting = regexp.MustCompile(`(?i)(password\s*=\s*)('[^']*'|[^\s&'"]+)`)
 )
 
@@ -16,6 +17,7 @@ var (
 // the wrong place, and for what others may put into their errors.
 func redact(s string) string {
 	s = passwordInURL.ReplaceAllString(s, "${1}xxxxx@")
+	s = passwordInDSN.ReplaceAllString(s, "${1}xxxxx@${2}")
 	return passwordSetting.ReplaceAllString(s, "${1}xxxxx")
 }
 

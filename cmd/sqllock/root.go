@@ -49,7 +49,7 @@ func (c *cli) root() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	c.target.register(root.PersistentFlags())
 	root.PersistentFlags().BoolVarP(&c.verbose, "verbose", "v", false, "say on stderr what happens to the lock")
-	root.AddCommand(c.execCommand(), c.migrateCommand())
+	root.AddCommand(c.execCommand(), c.electCommand(), c.migrateCommand())
 	return root
 }
 

@@ -17,10 +17,14 @@ import (
 var errLost = &exitError{code: exitLost}
 
 // supervise runs the command while the lock is held. Its error is errLost if the command was ended for want of the lock.
-func (e *execution) supervise(lock *sqllock.Lock, command []string, signals <-chan os.Signal) error {
+func (h *holder) supervise(lock *sqllock.Lock, command []string, signals <-chan os.Signal) error {
+	if err := lock.Err(); err != nil { // we may have been stopped since it was granted
+		h.warn("%v; the command was not started", err)
+		return errLost
+	}
 	running, err := child.Start(child.Command{
-		Args: command, Env: environment(lock, e.owner),
-		Stdin: e.stdin, Stdout: e.stdout, Stderr: e.stderr,
+		Args: command, Env: environment(lock, h.owner),
+		Stdin: h.stdin, Stdout: h.stdout, Stderr: h.stderr,
 		Resume: func() bool { return lock.Err() == nil },
 	})
 	var start *child.StartError
@@ -30,7 +34,7 @@ func (e *execution) supervise(lock *sqllock.Lock, command []string, signals <-ch
 	case err != nil:
 		return &exitError{exitSystem, err}
 	}
-	lost := e.watch(lock, running, signals)
+	lost := h.watch(lock, running, signals)
 	code, err := running.Wait()
 	switch {
 	case lost:
@@ -48,17 +52,17 @@ const glance = time.Second
 
 // watch forwards signals until the command has ended. It has the command ended if the lock was lost, or could be before the command
 // could have been killed, and returns true then.
-func (e *execution) watch(lock *sqllock.Lock, running *child.Child, signals <-chan os.Signal) (lost bool) {
+func (h *holder) watch(lock *sqllock.Lock, running *child.Child, signals <-chan os.Signal) (lost bool) {
 	// The command gets its grace as long as the lease lasts, and not a moment longer. A session lock has no such end: when it is lost it
 	// may be somebody else's, and then no grace is short enough, or nobody's for a time that only the server knows.
 	end := func(why error) {
-		grace := e.killAfter
+		grace := h.killAfter
 		if deadline := lock.Deadline(); !deadline.IsZero() {
 			grace = max(min(grace, time.Until(deadline)), 0)
 		}
 		if !lost {
 			lost = true
-			e.warn("%v; ending the command", why)
+			h.warn("%v; ending the command", why)
 		}
 		running.Terminate(grace)
 	}
@@ -70,6 +74,7 @@ func (e *execution) watch(lock *sqllock.Lock, running *child.Child, signals <-ch
 		case <-running.Done():
 			return lost
 		case sig := <-signals:
+			h.interrupted = true
 			running.Signal(sig)
 		case <-ended:
 			ended = nil
@@ -79,7 +84,7 @@ func (e *execution) watch(lock *sqllock.Lock, running *child.Child, signals <-ch
 			if deadline.IsZero() {
 				_ = lock.Err() // if the clock says that it is lost, this closes lock.Done
 				alarm.Reset(glance)
-			} else if left := time.Until(deadline) - e.killAfter; left > 0 {
+			} else if left := time.Until(deadline) - h.killAfter; left > 0 {
 				alarm.Reset(min(left, glance))
 			} else {
 				end(fmt.Errorf("the lease on %q could not be renewed in time", lock.Name()))

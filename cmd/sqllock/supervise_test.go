@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"strings"
@@ -95,6 +96,24 @@ func TestCommandThatEndedBeforeItsLockWasSeenLostDidNotHoldItToTheEnd(t *testing
 	o := job.end()
 	require.Equal(t, exitLost, o.code)
 	require.Contains(t, o.stderr, "lost")
+}
+
+func TestCommandIsNotStartedWithoutTheLock(t *testing.T) {
+	t.Parallel()
+	p := newSQLite(t)
+	lock := p.acquire(t, "name")
+	require.NoError(t, p.locks.ForceRelease(t.Context(), "name"))
+	<-lock.Done()
+	stderr, err := os.CreateTemp(t.TempDir(), "stderr")
+	require.NoError(t, err)
+	defer stderr.Close()
+	started := filepath.Join(t.TempDir(), "started")
+	h := &holder{cli: &cli{stderr: stderr}}
+	require.ErrorIs(t, h.supervise(lock, []string{"touch", started}, nil), errLost)
+	require.NoFileExists(t, started)
+	told, err := os.ReadFile(stderr.Name())
+	require.NoError(t, err)
+	require.Equal(t, "sqllock: lock \"name\" lost: released by force; the command was not started\n", string(told))
 }
 
 func TestStoppedSqllockKillsItsCommandWhenItFindsTheLeaseOver(t *testing.T) {

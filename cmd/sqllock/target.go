@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/pflag"
 
+	"github.com/sqllock/toolkit/mysql"
 	"github.com/sqllock/toolkit/postgres"
 	"github.com/sqllock/toolkit/sqlite"
 	"github.com/sqllock/toolkit/sqllock"
@@ -30,7 +32,7 @@ type target struct {
 
 func (t *target) register(flags *pflag.FlagSet) {
 	t.flags = flags
-	flags.StringVar(&t.dsn, "dsn", "", "database: postgres://… or sqlite:PATH (default $"+dsnVariable+", else a SQLite file in the state directory)")
+	flags.StringVar(&t.dsn, "dsn", "", "database: postgres://…, mysql://… or sqlite:PATH (default $"+dsnVariable+", else a SQLite file in the state directory)")
 	flags.StringVar(&t.dsnFile, "dsn-file", "", "file that holds the DSN")
 	flags.StringVar(&t.schema, "schema", "public", "PostgreSQL schema of the toolkit's tables, where there are any")
 	flags.StringVar(&t.namespace, "namespace", "", "namespace of the lock's name")
@@ -61,7 +63,7 @@ func (t *target) database(warn func(string, ...any)) (database, error) {
 	}
 	db, err := parseDSN(dsn)
 	if err == nil && db.secret && t.flags.Changed("dsn") {
-		warn("a password in --dsn can be seen by everybody with ps; use $%s, --dsn-file or ~/.pgpass", dsnVariable)
+		warn("a password in --dsn can be seen by everybody with ps; use $%s, --dsn-file or, for PostgreSQL, ~/.pgpass", dsnVariable)
 	}
 	if err == nil && db.file != "" {
 		if _, err := os.Stat(filepath.Dir(db.file)); err != nil { // SQLite's own message is no help
@@ -91,6 +93,7 @@ func defaultFile() (database, error) {
 // The kinds of backend.
 const (
 	kindAdvisory = "advisory"
+	kindNamed    = "named"
 	kindTable    = "table"
 )
 
@@ -101,15 +104,35 @@ const sessionTimeout = sqllock.DefaultTTL
 
 // backend makes the backend of the given kind in the database. It does no I/O.
 func (t *target) backend(ctx context.Context, db database, kind string) (_ sqllock.Backend, disconnect func(), err error) {
-	if db.dialect == dialectSQLite {
-		if kind != "" && kind != kindTable {
-			return nil, nil, usage(fmt.Errorf("--backend %s: SQLite has only %s", kind, kindTable))
+	switch db.dialect {
+	case dialectSQLite:
+		if err := oneOf(kind, "SQLite", kindTable); err != nil {
+			return nil, nil, err
 		}
 		return sqlite.Table(db.file, sqlite.Namespace(t.namespace)), func() {}, nil
+	case dialectMySQL:
+		if err := oneOf(kind, "MySQL", kindNamed, kindTable); err != nil {
+			return nil, nil, err
+		}
+		b, disconnect := t.onMySQL(db, kind)
+		return b, disconnect, nil
+	default:
+		if err := oneOf(kind, "PostgreSQL", kindAdvisory, kindTable); err != nil {
+			return nil, nil, err
+		}
+		return t.onPostgres(ctx, db, kind)
 	}
-	if kind != "" && kind != kindAdvisory && kind != kindTable {
-		return nil, nil, usage(fmt.Errorf("--backend %s: PostgreSQL has %s and %s", kind, kindAdvisory, kindTable))
+}
+
+// oneOf checks the kind of a backend. The default is the first.
+func oneOf(kind, server string, kinds ...string) error {
+	if kind == "" || slices.Contains(kinds, kind) {
+		return nil
 	}
+	return usage(fmt.Errorf("--backend %s: %s has only %s", kind, server, strings.Join(kinds, " and ")))
+}
+
+func (t *target) onPostgres(ctx context.Context, db database, kind string) (sqllock.Backend, func(), error) {
 	pool, err := pgxpool.NewWithConfig(ctx, db.postgres)
 	if err != nil {
 		return nil, nil, err
@@ -119,4 +142,13 @@ func (t *target) backend(ctx context.Context, db database, kind string) (_ sqllo
 		return postgres.Table(pool, opts...), pool.Close, nil
 	}
 	return postgres.Advisory(pool, append(opts, postgres.SessionTimeout(sessionTimeout))...), pool.Close, nil
+}
+
+func (t *target) onMySQL(db database, kind string) (sqllock.Backend, func()) {
+	if kind == kindTable {
+		b := mysql.Table(db.mysql, mysql.Namespace(t.namespace))
+		return b, func() { _ = b.Close(context.Background()) }
+	}
+	b := mysql.Named(db.mysql, mysql.Namespace(t.namespace), mysql.SessionTimeout(sessionTimeout))
+	return b, func() { _ = b.Close(context.Background()) }
 }
