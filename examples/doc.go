@@ -1,0 +1,2 @@
+// Package examples tests the programs below it, by running them.
+package examples
