@@ -25,22 +25,27 @@ const (
 
 // election is held in a database of its own.
 type election struct {
-	*testing.T
+	testing.TB
 	backend
 	dsn string
 	app *sql.DB
 }
 
-func newElection(t *testing.T, b backend) *election {
-	t.Helper()
-	e := &election{T: t, backend: b, dsn: b.fresh(t)}
+func newElection(tb testing.TB, b backend) *election {
+	tb.Helper()
+	return newElectionAt(tb, b, b.fresh(tb))
+}
+
+func newElectionAt(tb testing.TB, b backend, dsn string) *election {
+	tb.Helper()
+	e := &election{TB: tb, backend: b, dsn: dsn}
 	var err error
-	e.app, err = b.db(e.dsn)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = e.app.Close() })
+	e.app, err = b.db(dsn)
+	require.NoError(tb, err)
+	tb.Cleanup(func() { _ = e.app.Close() })
 	// Whoever writes here while they lead says by which right.
-	_, err = e.app.ExecContext(t.Context(), "CREATE TABLE journal (token BIGINT NOT NULL, line BIGINT NOT NULL)")
-	require.NoError(t, err)
+	_, err = e.app.ExecContext(tb.Context(), "CREATE TABLE journal (token BIGINT NOT NULL, line BIGINT NOT NULL)")
+	require.NoError(tb, err)
 	return e
 }
 
@@ -67,6 +72,7 @@ type member struct {
 	stop    context.CancelFunc
 	stopped chan struct{}       // closed when Run has returned
 	err     error               // what it has returned then
+	granted time.Time           // when it last learnt that it is elected, for Run's goroutine
 	elected chan mandate        // each term as it begins
 	demoted chan error          // and why it has ended
 	act     func(mandate) error // is what a term is, if there is one
@@ -75,12 +81,23 @@ type member struct {
 // mandate is a term with its context.
 type mandate struct {
 	leaderelect.Term
-	ctx context.Context
+	ctx     context.Context
+	granted time.Time // its lock, on this process's clock
+}
+
+// electionTimes notes when a member has been elected, before anything that leads to OnElected.
+type electionTimes struct {
+	leaderelect.NopTracer
+	m *member
+}
+
+func (t electionTimes) TraceCampaignEnd(context.Context, leaderelect.CampaignEnd) {
+	t.m.granted = time.Now()
 }
 
 // client makes a Client whose locks end after ttl if its process is stopped; session locks have a time of their own.
-func (b backend) client(dsn, owner string, ttl time.Duration) (*sqllock.Client, opened, error) {
-	o, err := b.open(dsn)
+func (b backend) client(dsn, owner string, ttl time.Duration, over dial) (*sqllock.Client, opened, error) {
+	o, err := b.open(dsn, over)
 	if err != nil {
 		return nil, o, err
 	}
@@ -93,9 +110,15 @@ func (b backend) client(dsn, owner string, ttl time.Duration) (*sqllock.Client, 
 
 func (e *election) member(id string, configure func(*leaderelect.Config)) *member {
 	e.Helper()
+	return e.memberOver(nil, id, longTTL, configure)
+}
+
+// memberOver is a member that reaches the database in a way of its own, and whose lock may run out.
+func (e *election) memberOver(over dial, id string, ttl time.Duration, configure func(*leaderelect.Config)) *member {
+	e.Helper()
 	m := &member{e: e, id: id, elected: make(chan mandate, 100), demoted: make(chan error, 100)}
 	var err error
-	m.locks, m.opened, err = e.client(e.dsn, id, longTTL)
+	m.locks, m.opened, err = e.client(e.dsn, id, ttl, over)
 	require.NoError(e, err)
 	e.Cleanup(func() {
 		assert.NoError(e, m.locks.Close(context.Background()))
@@ -103,10 +126,12 @@ func (e *election) member(id string, configure func(*leaderelect.Config)) *membe
 	})
 	cfg := leaderelect.Config{
 		Value: map[string]string{"address": "of " + id}, StandBack: 100 * time.Millisecond, ObserveInterval: 20 * time.Millisecond,
-		OnElected: func(ctx context.Context, term leaderelect.Term) error {
-			m.elected <- mandate{term, ctx}
+		Tracer: electionTimes{m: m},
+		OnElected: func(ctx context.Context, elected leaderelect.Term) error {
+			term := mandate{elected, ctx, m.granted}
+			m.elected <- term
 			if m.act != nil {
-				return m.act(mandate{term, ctx})
+				return m.act(term)
 			}
 			<-ctx.Done()
 			return nil

@@ -3,12 +3,14 @@ package leaderelect_test
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
-	"regexp"
+	"os/signal"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -17,52 +19,68 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/sqllock/toolkit/leaderelect"
 	"github.com/sqllock/toolkit/sqllock"
 )
 
-// helperDSN makes a test that calls onProcesses take part in the election of another test process.
-const helperDSN = "SQLLOCK_ELECTION_HELPER_DSN"
+// envPart makes [TestHelper] take part in the election of another test process.
+const envPart = "SQLLOCK_ELECTION_PART"
 
-// onProcesses is onBackends for tests that start processes.
-func onProcesses(t *testing.T, test func(e *election)) {
-	t.Helper()
-	t.Parallel()
-	for _, b := range backends {
-		t.Run(b.name, func(t *testing.T) {
-			if dsn := os.Getenv(helperDSN); dsn != "" {
-				if err := serve(b, dsn); err != nil {
-					fmt.Println("failed:", err)
-				}
-				os.Exit(0)
-			}
-			t.Parallel()
-			test(newElection(t, b))
-		})
+// part is which candidate a process is.
+type part struct {
+	Backend, DSN, ID string
+	TTL              time.Duration
+}
+
+// TestHelper is not a test: it is what other tests run in a process of its own.
+func TestHelper(t *testing.T) {
+	env := os.Getenv(envPart)
+	if env == "" {
+		t.Skip("only runs inside other tests")
 	}
+	if err := serve(env); err != nil {
+		fmt.Println("failed:", err)
+	}
+	os.Exit(0)
+}
+
+// monotonic is a clock that all processes of a machine share.
+func monotonic() time.Duration {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+		panic(err) // there is no Linux without it
+	}
+	return time.Duration(now.Nano())
 }
 
 // serve is the inside of a helper: a candidate that tells its terms, and answers questions, for as long as somebody can ask.
-func serve(b backend, dsn string) error {
+func serve(env string) error {
+	var p part
+	if err := json.Unmarshal([]byte(env), &p); err != nil {
+		return err
+	}
+	b := everyBackend[slices.IndexFunc(everyBackend, func(b backend) bool { return b.name == p.Backend })]
 	ctx := context.Background()
-	locks, opened, err := b.client(dsn, "helper", shortest)
+	locks, opened, err := b.client(p.DSN, p.ID, p.TTL, nil)
 	if err != nil {
 		return err
 	}
-	db, err := b.db(dsn)
+	db, err := b.db(p.DSN)
 	if err != nil {
 		return err
 	}
 	var mu sync.Mutex
 	var term leaderelect.Term
 	elector, err := leaderelect.New(locks, "election", leaderelect.Config{
-		Value: map[string]string{"address": "of helper"}, StandBack: 100 * time.Millisecond,
+		Value: map[string]string{"address": "of " + p.ID}, StandBack: 100 * time.Millisecond, ObserveInterval: 20 * time.Millisecond,
 		OnElected: func(ctx context.Context, elected leaderelect.Term) error {
+			at := monotonic()
 			mu.Lock()
 			term = elected
 			mu.Unlock()
-			fmt.Println("elected", elected.Token)
+			fmt.Println("elected", elected.Token, int64(at))
 			<-ctx.Done()
 			return nil
 		},
@@ -73,8 +91,18 @@ func serve(b backend, dsn string) error {
 	if err != nil {
 		return err
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- elector.Run(ctx) }()
+	run := func() {
+		until, stop := signal.NotifyContext(ctx, syscall.SIGTERM)
+		go func() {
+			defer stop()
+			if err := elector.Run(until); err != nil {
+				fmt.Println("failed:", err)
+				return
+			}
+			fmt.Println("ended")
+		}()
+	}
+	run()
 	for ask := bufio.NewScanner(os.Stdin); ask.Scan(); {
 		mu.Lock()
 		mine := term
@@ -87,14 +115,32 @@ func serve(b backend, dsn string) error {
 			fmt.Println("write", err == nil, err)
 		case "resign":
 			fmt.Println("resign", elector.Resign(ctx))
+		case "run":
+			run()
+			fmt.Println("run")
+		case "observe":
+			go observe(elector)
+			fmt.Println("observe")
 		}
 	}
-	return <-ended // the end of the input is the end of the test, which kills this process
+	return nil
+}
+
+// observe tells each leader that a helper sees.
+func observe(elector *leaderelect.Elector) {
+	for l, err := range elector.Observe(context.Background()) {
+		if err == nil {
+			fmt.Println("sees", l.ID, l.Token, l.Value["address"])
+		} else if !errors.Is(err, sqllock.ErrNoLeader) {
+			fmt.Println("failed:", err)
+		}
+	}
 }
 
 // helper is a candidate in another process.
 type helper struct {
 	e     *election
+	id    string
 	cmd   *exec.Cmd
 	input io.WriteCloser
 	lines chan string
@@ -103,12 +149,16 @@ type helper struct {
 
 func (e *election) helper() *helper {
 	e.Helper()
-	parts := strings.Split(e.Name(), "/")
-	for i, p := range parts {
-		parts[i] = "^" + regexp.QuoteMeta(p) + "$"
-	}
-	cmd := exec.CommandContext(e.Context(), os.Args[0], "-test.run="+strings.Join(parts, "/"), "-test.count=1")
-	cmd.Env = append(os.Environ(), helperDSN+"="+e.dsn)
+	return e.process("helper", shortest)
+}
+
+// process starts a helper whose lock, if that is a lease, ends after ttl when the process is killed or stopped.
+func (e *election) process(id string, ttl time.Duration) *helper {
+	e.Helper()
+	env, err := json.Marshal(part{Backend: e.name, DSN: e.dsn, ID: id, TTL: ttl})
+	require.NoError(e, err)
+	cmd := exec.CommandContext(e.Context(), os.Args[0], "-test.run=^TestHelper$", "-test.count=1")
+	cmd.Env = append(os.Environ(), envPart+"="+string(env))
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // one that is stopped notices nothing
 	input, err := cmd.StdinPipe()
@@ -116,7 +166,7 @@ func (e *election) helper() *helper {
 	output, err := cmd.StdoutPipe()
 	require.NoError(e, err)
 	require.NoError(e, cmd.Start())
-	h := &helper{e: e, cmd: cmd, input: input, lines: make(chan string, 100), told: make(map[string][]string)}
+	h := &helper{e: e, id: id, cmd: cmd, input: input, lines: make(chan string, 100), told: make(map[string][]string)}
 	read := make(chan struct{})
 	go func() {
 		defer close(read)
@@ -140,17 +190,23 @@ func (h *helper) tells(kind string) string {
 	for len(h.told[kind]) == 0 {
 		select {
 		case line, ok := <-h.lines:
-			require.True(h.e, ok, "the helper has ended")
-			require.False(h.e, strings.HasPrefix(line, "failed:"), line)
-			of, rest, _ := strings.Cut(line, " ")
-			h.told[of] = append(h.told[of], rest)
+			h.hear(line, ok)
 		case <-timeout:
-			h.e.Fatalf("the helper tells nothing of %q within %v", kind, slack)
+			h.e.Fatalf("%s tells nothing of %q within %v", h.id, kind, slack)
 		}
 	}
 	rest := h.told[kind][0]
 	h.told[kind] = h.told[kind][1:]
 	return rest
+}
+
+// hear keeps a line until it is asked for.
+func (h *helper) hear(line string, ok bool) {
+	h.e.Helper()
+	require.True(h.e, ok, "the helper has ended")
+	require.False(h.e, strings.HasPrefix(line, "failed:"), line)
+	of, rest, _ := strings.Cut(line, " ")
+	h.told[of] = append(h.told[of], rest)
 }
 
 func (h *helper) asked(question string) string {
@@ -163,9 +219,36 @@ func (h *helper) asked(question string) string {
 // wins waits for a term of the helper, and returns its token.
 func (h *helper) wins() (token int64) {
 	h.e.Helper()
-	_, err := fmt.Sscan(h.tells("elected"), &token)
-	require.NoError(h.e, err)
+	token, _ = h.elected()
 	return token
+}
+
+// elected waits for a term of the helper, and returns when OnElected was called, too.
+func (h *helper) elected() (token int64, at time.Duration) {
+	h.e.Helper()
+	_, err := fmt.Sscan(h.tells("elected"), &token, (*int64)(&at))
+	require.NoError(h.e, err)
+	return token, at
+}
+
+// oneWins waits for a term of any of the helpers.
+func (e *election) oneWins(helpers ...*helper) (winner *helper, token int64) {
+	e.Helper()
+	e.eventually(func() bool {
+		for _, h := range helpers {
+			select {
+			case line, ok := <-h.lines:
+				h.hear(line, ok)
+			default:
+			}
+			if len(h.told["elected"]) > 0 {
+				winner, token = h, h.wins()
+				return true
+			}
+		}
+		return false
+	}, "one of the helpers is elected")
+	return winner, token
 }
 
 func (h *helper) signal(s syscall.Signal) {
@@ -209,7 +292,7 @@ func (h *helper) stopBetweenWrites() {
 }
 
 func TestKilledLeaderIsFollowed(t *testing.T) {
-	onProcesses(t, func(e *election) {
+	onBackends(t, func(e *election) {
 		h, m := e.helper(), e.member("m", nil)
 		token := h.wins()
 		e.leads(m, "helper", token)
@@ -224,7 +307,7 @@ func TestKilledLeaderIsFollowed(t *testing.T) {
 
 // TestStoppedLeaderIsDeposed stops a leader for longer than its lock lasts, and lets it go on while somebody else leads.
 func TestStoppedLeaderIsDeposed(t *testing.T) {
-	onProcesses(t, func(e *election) {
+	onBackends(t, func(e *election) {
 		if e.keepsStopped != nil && e.keepsStopped(e.app) {
 			e.Skip("this server keeps the locks of a process that is stopped: there is nobody who could depose it")
 		}
@@ -254,7 +337,7 @@ func TestStoppedLeaderIsDeposed(t *testing.T) {
 
 // TestProcessesFollowEachOther has processes lead in turn, by resignation and by death, of which one writes as fast as it can.
 func TestProcessesFollowEachOther(t *testing.T) {
-	onProcesses(t, func(e *election) {
+	onBackends(t, func(e *election) {
 		h := e.helper()
 		first := h.wins()
 		m := e.member("m", nil)
