@@ -241,3 +241,38 @@ func TestCrashOfTheServerKeepsLeases(t *testing.T) {
 	require.NoError(t, l.Release(ctx))
 	require.NoError(t, awaitErr(t, "the waiter goes on", got))
 }
+
+// TestAttemptIsMadeAgainAfterALockWaitThatTookTooLong keeps the row of the session locked for longer than one attempt waits (1205).
+func TestAttemptIsMadeAgainAfterALockWaitThatTookTooLong(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	server := testdb.StartMySQL(t) // whose counters are for this test alone
+	cfg := server.Config()
+	migrate(t, cfg)
+	p := lease(t, cfg)
+	first, err := p.client.Acquire(ctx, "first") // so that there is a session
+	require.NoError(t, err)
+
+	waits := func() (n int64) {
+		require.NoError(t, p.db.QueryRowContext(ctx, "SHOW GLOBAL STATUS LIKE 'Innodb_row_lock_waits'").Scan(new(string), &n))
+		return n
+	}
+	blocker := p.begin(t, sql.LevelReadCommitted)
+	_, err = blocker.ExecContext(ctx, "SELECT id FROM sqllock_sessions FORCE INDEX (by_epoch) FOR UPDATE")
+	require.NoError(t, err)
+	before := waits()
+	granted := make(chan error, 1)
+	go func() {
+		l, err := p.client.Acquire(ctx, "second", sqllock.Wait(time.Minute))
+		if err == nil {
+			err = l.Release(ctx)
+		}
+		granted <- err
+	}()
+	for deadline := time.Now().Add(30 * time.Second); waits() < before+2; time.Sleep(5 * time.Millisecond) { // between two looks
+		require.True(t, time.Now().Before(deadline), "it is not tried again")
+	}
+	require.NoError(t, blocker.Rollback())
+	require.NoError(t, <-granted)
+	require.NoError(t, first.Release(ctx))
+}
