@@ -1,6 +1,7 @@
 package mysql_test
 
 import (
+	"context"
 	"database/sql"
 	"testing"
 	"time"
@@ -157,4 +158,26 @@ func TestNamedGuardSaysWhatItCannotDo(t *testing.T) {
 	require.ErrorIs(t, b.Guard(ctx, s.begin(), s.acquire(leases, "n")), sqllock.ErrInvalid)
 	require.NoError(t, l.Verify(ctx), "what went wrong was not the lock's fault")
 	require.NoError(t, b.Guard(ctx, s.begin(), l))
+}
+
+// TestNamedWithTxWaitsForAGuardedTransaction whose lock was lost, as everybody does who is granted the lock with a token.
+func TestNamedWithTxWaitsForAGuardedTransaction(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	s := newNamedScene(t)
+	b, other := s.backend(mysql.WithTokens()), s.backend(mysql.WithTokens())
+	held := s.acquire(s.clientOf(b), "n")
+	tx := s.begin()
+	require.NoError(t, b.Guard(ctx, tx, held))
+	s.terminate(s.holder("n"))
+	s.ends(held)
+
+	short, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
+	defer cancel()
+	err := other.WithTx(short, "n", func(*sql.Tx) error { panic("while a transaction of the last holder is open") })
+	require.ErrorIs(t, err, sqllock.ErrNotAcquired)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.NoError(t, tx.Commit())
+	require.NoError(t, other.WithTx(ctx, "n", func(*sql.Tx) error { return nil }))
+	require.ErrorIs(t, s.guarded(b, held), sqllock.ErrLost)
 }

@@ -91,6 +91,7 @@ func (l *ledger) count(ctx context.Context, keys []named.Counted) (err error) {
 	}
 	var missing, raised []int
 	for i, k := range keys {
+		keys[i].Token, keys[i].Guarded = 0, false // as another attempt may have left them
 		token, mine := locked[k.Key]
 		_, exists := existing[k.Key]
 		switch {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -76,6 +77,9 @@ SELECT SUBSTRING_INDEX(SUBSTRING_INDEX(INFO, '''', 2), '''', -1), 1, ID, HOST, S
   FROM information_schema.PROCESSLIST WHERE INFO LIKE CONCAT('SELECT GET_LOCK(''', ?) AND STATE = 'User lock'`
 )
 
+// key is what the keys of names look like.
+var key = regexp.MustCompile(`^[a-z0-9._:-]{1,64}$`)
+
 func (b *NamedBackend) seen(ctx context.Context, conn *sql.Conn, known map[string]string) ([]sqllock.LockInfo, error) {
 	like := b.keys.Prefix() + "%"
 	infos, all, err := b.look(ctx, conn, seenByInstruments, like)
@@ -91,19 +95,21 @@ func (b *NamedBackend) seen(ctx context.Context, conn *sql.Conn, known map[strin
 		return append(infos, waiting...), err
 	}
 	keys := make(map[string]bool)
-	for key := range known {
-		keys[key] = true
+	for k := range known {
+		keys[k] = true
 	}
 	for _, w := range waiting {
-		keys[w.Key] = true
+		if key.MatchString(w.Key) { // anybody can wait for something that only begins like one of ours
+			keys[w.Key] = true
+		}
 	}
-	for _, key := range slices.Sorted(maps.Keys(keys)) {
+	for _, k := range slices.Sorted(maps.Keys(keys)) {
 		var session sql.NullInt64
-		if err := conn.QueryRowContext(ctx, "SELECT IS_USED_LOCK('"+key+"')").Scan(&session); err != nil {
+		if err := conn.QueryRowContext(ctx, "SELECT IS_USED_LOCK('"+k+"')").Scan(&session); err != nil {
 			return nil, err
 		}
 		if session.Valid {
-			infos = append(infos, sqllock.LockInfo{Key: key, PID: session.Int64})
+			infos = append(infos, sqllock.LockInfo{Key: k, PID: session.Int64})
 		}
 	}
 	return append(infos, waiting...), nil

@@ -51,12 +51,19 @@ func (b *NamedBackend) WithTxOptions(ctx context.Context, name string, opts *sql
 	if err := b.lockConn(ctx, conn, name); err != nil {
 		return err
 	}
+	if err := b.outdate(ctx, conn, name); err != nil {
+		return err
+	}
 	tx, err := conn.BeginTx(ctx, opts)
 	if err != nil {
 		return fmt.Errorf("mysql: begin: %w", err)
 	}
-	defer func() { // which does nothing after a commit
-		if err := tx.Rollback(); err != nil && !errors.Is(err, sql.ErrTxDone) {
+	committed := false
+	defer func() {
+		if committed {
+			return
+		}
+		if err := tx.Rollback(); err != nil { // ErrTxDone too: then database/sql is about to, because ctx has ended, and has perhaps not yet
 			_ = conn.Raw(func(any) error { return driver.ErrBadConn })
 		}
 	}()
@@ -71,7 +78,27 @@ func (b *NamedBackend) WithTxOptions(ctx context.Context, name string, opts *sql
 		}
 		return fmt.Errorf("mysql: commit: %w", err)
 	}
+	committed = true
 	return nil
+}
+
+// outdate waits for transactions that a former holder has guarded, and fails those that come too late: where there are tokens, a new holder raises
+// them. It has to, because they are what Guard compares, and locks.
+func (b *NamedBackend) outdate(ctx context.Context, conn *sql.Conn, name string) error {
+	if !b.opts.named.tokens {
+		return nil
+	}
+	for {
+		_, err := conn.ExecContext(ctx, "UPDATE "+b.tokens()+" SET token = token + 1 WHERE lock_key = ?", b.Key(name))
+		switch {
+		case err == nil:
+			return nil
+		case context.Cause(ctx) != nil:
+			return &sqllock.HeldError{Name: name, Detail: "a transaction that a former holder has guarded", Cause: context.Cause(ctx)}
+		case !passing(err):
+			return fmt.Errorf("mysql: lock %q: %w", name, err)
+		}
+	}
 }
 
 // releaseTimeout bounds a release whose caller's context has ended.

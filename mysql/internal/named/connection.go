@@ -193,6 +193,7 @@ func (s *Session) suspect(l *link) {
 		case o.err != nil || l.entry != e:
 		case o.code != '1':
 			l.doubted = 0
+			e.untroubled()
 		default:
 			if l.doubted++; l.doubted > 1 {
 				s.end(l, errSilent)
@@ -249,6 +250,9 @@ func (s *Session) end(l *link, reason error, unanswered ...*op) {
 	s.cfg.Logger.Debug("sqllock: session ended", slog.Any("error", reason))
 
 	if l.flying != nil {
+		for _, o := range l.flying.ops {
+			o.torn = true
+		}
 		unanswered = append(unanswered, l.flying.ops...)
 	}
 	unsent := l.queue

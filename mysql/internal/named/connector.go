@@ -96,7 +96,6 @@ func (c Connector) open(ctx context.Context, clock sqllock.Clock) (_ *link, err 
 	if !stop() {
 		return nil, context.Cause(ctx)
 	}
-	l.talk = newTalk(w)
 	return l, nil
 }
 

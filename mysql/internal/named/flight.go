@@ -21,10 +21,9 @@ const (
 
 // batch is what one statement asks.
 type batch struct {
-	link   *link
-	ops    []*op
-	sent   time.Duration
-	failed error
+	link *link
+	ops  []*op
+	sent time.Duration
 }
 
 // loss is something to tell a holder.
@@ -70,6 +69,7 @@ func (s *Session) pack() outbox {
 	s.finished, s.losses, s.closing = nil, nil, nil
 	for _, l := range s.links {
 		if b := s.depart(l); b != nil {
+			s.work.Add(1) // until it has landed
 			box.batches = append(box.batches, b)
 		}
 	}
@@ -118,15 +118,14 @@ func (s *Session) deliver(box outbox, own *batch) {
 		l.holder.Lost(l.reason)
 	}
 	for _, c := range box.closing {
-		if c.inUse {
-			_ = c.link.wire.Close()
-		} else {
-			c.link.close()
+		if !c.inUse {
+			_ = c.link.conn.Close() // which says goodbye
 		}
+		_ = c.link.wire.Close()
 	}
 	for _, b := range box.batches {
 		if b != own {
-			s.work.Go(func() { s.fly(b) })
+			go s.fly(b)
 		}
 	}
 	for _, o := range box.finished {
@@ -141,13 +140,21 @@ func (s *Session) unlock() {
 	s.deliver(box, nil)
 }
 
-// unlockAndAwait ends a critical section in which o was submitted, and waits for it. Whoever finds the link idle asks the server themselves.
+// longestLead is how long somebody may be kept who has said for how long they want to wait: a release that the server does not answer.
+const longestLead = 10 * time.Second
+
+// unlockAndAwait ends a critical section in which o was submitted, and waits for it. Whoever will not be called away asks the server themselves: to
+// have it done by another goroutine takes longer than the rest of our work. That counts releases, whose callers wait until the silence of the
+// server ends the session, if that is not for long. (A coroutine could be left at any time, but not entered by callers that are locked to their
+// thread: https://pkg.go.dev/iter#Pull.)
 func (s *Session) unlockAndAwait(ctx context.Context, o *op) error {
 	box := s.pack()
 	var own *batch
-	for _, b := range box.batches {
-		if slices.Contains(b.ops, o) {
-			own, o.leads = b, true
+	if ctx.Done() == nil || o.kind == release && s.cfg.limit() <= longestLead {
+		for _, b := range box.batches {
+			if slices.Contains(b.ops, o) {
+				own, o.leads = b, true
+			}
 		}
 	}
 	s.mu.Unlock()
@@ -155,15 +162,8 @@ func (s *Session) unlockAndAwait(ctx context.Context, o *op) error {
 	if own == nil {
 		return s.await(ctx, o)
 	}
-	if !own.link.talk.ask(ctx, own) {
-		s.mu.Lock()
-		o.leads = false
-		s.mu.Unlock()
-		s.work.Go(func() { s.fly(own) })
-		return s.await(ctx, o)
-	}
-	if next := s.land(own); next != nil {
-		s.work.Go(func() { s.fly(next) })
+	if next := s.trip(own); next != nil {
+		go s.fly(next)
 	}
 	s.mu.Lock()
 	o.leads = o.settled
@@ -194,20 +194,21 @@ func (s *Session) await(ctx context.Context, o *op) error {
 // fly asks one batch after the other, until there is nothing more to ask.
 func (s *Session) fly(b *batch) {
 	for b != nil {
-		b.link.talk.ask(context.Background(), b)
-		b = s.land(b)
+		b = s.trip(b)
 	}
 }
 
-// land takes in the answer to a batch, and returns the next one.
-func (s *Session) land(b *batch) *batch {
-	l, err := b.link, b.failed
+// trip asks a batch, takes in the answer, and returns the next one.
+func (s *Session) trip(b *batch) *batch {
+	defer s.work.Done()
+	err := b.ask()
+	l := b.link
 	now := s.now()
 	s.mu.Lock()
 	l.flying, l.used = nil, now
 	if !slices.Contains(s.links, l) { // it was ended meanwhile, and everybody told
 		s.mu.Unlock()
-		l.close()
+		_ = l.conn.Close()
 		return nil
 	}
 	lasts := err == nil || fromServer(err) && l.open()
@@ -231,9 +232,14 @@ func (s *Session) land(b *batch) *batch {
 			l.trips += (now - b.sent - l.trips) / 8
 		}
 		for _, o := range b.ops {
+			if !slices.Contains(s.links, l) { // one of the answers has ended it
+				s.abort(o, fmt.Errorf("mysql: the session has ended: %w", l.err()))
+				continue
+			}
 			s.answered(l, o, b.sent)
 		}
 	}
+	s.spareOrKeep(l)
 	if n := len(s.finished); n > 1 && n <= gathering {
 		s.gather()
 	}
@@ -357,7 +363,7 @@ const maxDrops = 20
 
 // doubt gives up what an op may have got, or may not have released.
 func (s *Session) doubt(l *link, o *op, err error) {
-	o.after, o.kind, o.err = o.kind, drop, err
+	o.after, o.kind, o.err, o.pause = o.kind, drop, err, 0
 	s.send(l, o)
 }
 
@@ -369,7 +375,10 @@ func (s *Session) dropped(l *link, o *op) {
 	switch o.kind {
 	case attempt:
 		var held *sqllock.HeldError
-		if !errors.As(err, &held) {
+		switch {
+		case err == nil: // nobody wants it any more
+			err = &sqllock.HeldError{Name: o.req.Name}
+		case !errors.As(err, &held):
 			err = explain("acquire", err)
 		}
 		s.conclude(o, nil, err)

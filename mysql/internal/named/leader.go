@@ -31,6 +31,10 @@ func (s *Session) PublishLeader(ctx context.Context, hold sqllock.Hold, value ma
 		s.mu.Unlock()
 		return h.lost(err)
 	}
+	if h.leaving || h.gone {
+		s.mu.Unlock()
+		return h.lost(sqllock.ErrReleased)
+	}
 	if h.term == "" {
 		h.term = "sqllock-term:" + strings.ToLower(rand.Text())
 	}
@@ -44,6 +48,8 @@ func (s *Session) PublishLeader(ctx context.Context, hold sqllock.Hold, value ma
 		return h.lost(h.Err())
 	case o.err != nil:
 		return fmt.Errorf("mysql: publish: %w", o.err)
+	case o.code != '1':
+		return fmt.Errorf("mysql: publish: %w", errNull)
 	}
 	return s.cfg.Publish(ctx, Publication{Hold: h, Term: o.key, Owner: s.cfg.Owner, Held: s.now() - h.since, Value: value})
 }

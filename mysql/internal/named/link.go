@@ -1,6 +1,7 @@
 package named
 
 import (
+	"bytes"
 	"context"
 	"database/sql/driver"
 	"errors"
@@ -18,7 +19,6 @@ import (
 type link struct {
 	conn driver.Conn
 	wire *wire
-	talk *talk
 	id   uint64 // of the session, as the server counts; it begins anew when it restarts
 	// marker is a user lock that the session holds for as long as it lives, and nobody else ever asks for.
 	marker string
@@ -80,6 +80,9 @@ func (l *link) ask(sql string) ([]byte, error) {
 	}
 	var value [1]driver.Value
 	err = rows.Next(value[:])
+	if text, ok := value[0].([]byte); ok {
+		value[0] = bytes.Clone(text) // the driver's own memory
+	}
 	if closeErr := rows.Close(); err == nil {
 		err = closeErr
 	}
@@ -116,13 +119,6 @@ func (l *link) waits() bool { return l.flying != nil && l.flying.ops[0].kind == 
 
 // open tells whether the connection has survived an error: the last that the server says may be the reason for which it ends the session.
 func (l *link) open() bool { return l.conn.(driver.Validator).IsValid() }
-
-// close says goodbye. Nobody asks anything any more.
-func (l *link) close() {
-	_ = l.conn.Close()
-	_ = l.wire.Close()
-	l.talk.stop()
-}
 
 // idle tells whether nothing is on its way.
 func (l *link) idle() bool { return l.flying == nil && len(l.queue) == 0 }

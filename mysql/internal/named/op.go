@@ -47,6 +47,7 @@ type op struct {
 	again     bool // it is the second time that it is asked
 	leads     bool // whoever waits for it asks the server themselves
 	received  bool
+	torn      bool // aborted while somebody may still be asking
 	done      chan struct{}
 }
 
@@ -99,7 +100,7 @@ func newOp(k kind, e *entry) *op {
 
 // recycle is called by whoever has waited for o, when they are done with it.
 func (o *op) recycle(awaited error) {
-	if awaited != nil || !o.leads && !o.received {
+	if awaited != nil || o.torn || !o.leads && !o.received {
 		return // the session may look at it again
 	}
 	*o = op{done: o.done}

@@ -80,11 +80,16 @@ func (s *Session) attempted(e *entry, h *Hold, err error) {
 		h.req = w.req
 		s.dismiss(e, w, h, nil)
 	case errors.Is(err, sqllock.ErrNotAcquired):
-		for _, w := range e.waiters {
-			w.failed = nil
-		}
+		e.untroubled()
 	default:
 		s.trouble(e, err)
+	}
+}
+
+// untroubled says that the database has answered those who wait for e, with a refusal.
+func (e *entry) untroubled() {
+	for _, w := range e.waiters {
+		w.failed = nil
 	}
 }
 
@@ -137,7 +142,7 @@ func (s *Session) pollFor(e *entry) {
 		return
 	}
 	s.startPolling()
-	if e.busy == nil && e.hold == nil {
+	if s.carrier != nil && e.busy == nil && e.hold == nil {
 		s.begin(&op{kind: attempt, entry: e, key: e.key, req: e.waiters[0].req, polls: true})
 	}
 }
