@@ -107,7 +107,7 @@ func (l *Lock) Verify(ctx context.Context) error {
 }
 
 // Release gives the lock up. From this call on it is no longer held, whatever the database answers. It works with a cancelled
-// context, and waits at most five seconds for the database.
+// context, and waits at most five seconds for the database, eight for a session lock on MySQL.
 //
 // The error matches [ErrLost] if the lock was already gone. Any other is of the database: the release is tried again in the
 // background, and the lock ends with the session at the latest. A second Release is nil, or ErrLost after a loss.
