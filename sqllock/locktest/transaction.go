@@ -101,8 +101,8 @@ func refusedLockTxLeavesTheTransactionUsable(a *arena) {
 		require.NoError(a, err)
 		require.ErrorIs(a, s.TryLockTx(a.ctx, other.backend, tx, name), sqllock.ErrNotAcquired, name)
 
+		start := time.Now() // before that of the context
 		ctx, cancel := context.WithTimeout(a.ctx, aWhile)
-		start := time.Now()
 		err = s.LockTx(ctx, other.backend, tx, name)
 		took := time.Since(start)
 		cancel()
