@@ -109,9 +109,9 @@ func TestNamedWithTxExcludesAndWaits(t *testing.T) {
 	b := s.backend()
 	c := s.clientOf(b)
 	held := s.acquire(c, "n")
+	start := time.Now() // before that of the context
 	short, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
 	defer cancel()
-	start := time.Now()
 	err := b.WithTx(short, "n", func(*sql.Tx) error { t.Error("two hold n"); return nil })
 	require.ErrorIs(t, err, sqllock.ErrNotAcquired)
 	require.ErrorIs(t, err, context.DeadlineExceeded)

@@ -127,9 +127,9 @@ func TestWaiterEndsWithItsContext(t *testing.T) {
 	require.NoError(t, err)
 	defer holder.Close()
 	exec(t, holder, "DO GET_LOCK('"+lockName+"', 0)")
+	start := time.Now() // before that of the context
 	ctx, cancel := context.WithTimeout(t.Context(), 230*time.Millisecond)
 	defer cancel()
-	start := time.Now()
 	require.ErrorIs(t, Up(ctx, db), context.DeadlineExceeded)
 	assert.GreaterOrEqual(t, time.Since(start), 230*time.Millisecond)
 	assert.Empty(t, tables(t, db))

@@ -41,8 +41,8 @@ func contextBoundsTheWaitAndNotTheHolding(a *arena) {
 	errMine := errors.New("my own reason")
 	for _, p := range []*party{holder, other} {
 		for _, cause := range []error{nil, errMine} {
+			start := time.Now() // before that of the context
 			ctx, cancel := context.WithTimeoutCause(a.ctx, aWhile, cause)
-			start := time.Now()
 			got, err := p.Acquire(ctx, "n")
 			took := time.Since(start)
 			if cause == nil {
