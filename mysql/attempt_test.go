@@ -108,10 +108,12 @@ func TestLateEnlistingAddsNothing(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	p := lease(t, tables(t))
-	l, err := p.client.Acquire(ctx, "n")
+	l, err := p.client.Acquire(ctx, "n") // so that the name is there
 	require.NoError(t, err)
-	p.exec(t, "UPDATE sqllock_sessions SET epoch = 7")
-	session := p.int(t, "SELECT id FROM sqllock_sessions")
+	require.NoError(t, l.Release(ctx))
+	const session = 7 // of no process: one that found its epoch changed would reconcile
+	p.exec(t, `INSERT INTO sqllock_sessions (id, owner, epoch, opened_at, expires_at)
+		VALUES (?, 'late', 7, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6) + INTERVAL 1 HOUR)`, session)
 	conn, err := p.db.Conn(ctx)
 	require.NoError(t, err)
 	defer conn.Close()
@@ -125,7 +127,6 @@ func TestLateEnlistingAddsNothing(t *testing.T) {
 		assert.Equal(t, want, p.int(t, "SELECT COUNT(*) FROM sqllock_waiters"), "sent with epoch %d of 7", epoch)
 		p.exec(t, "DELETE FROM sqllock_waiters")
 	}
-	require.NoError(t, l.Release(ctx))
 }
 
 // TestPurgeSparesWhatIsGrantedMeanwhile purges beside grants. The name of a holder must not go: whoever asked for it next would
