@@ -32,6 +32,34 @@ func TestEvictionKeepsWhatTheSameAttemptGot(t *testing.T) {
 	assert.Empty(t, locks)
 }
 
+// TestReaderThatIsNotTheLatestKeepsWritersOut has the latest of several readers go: an attempt must not look for the latest only. One name and many take
+// different statements.
+func TestReaderThatIsNotTheLatestKeepsWritersOut(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	cfg := tables(t)
+	a, b := lease(t, cfg), lease(t, cfg)
+	for round, names := range [][]string{{"one"}, {"many", "of them"}} {
+		read := func(p leaseholder) *sqllock.Set {
+			set, err := p.client.AcquireAll(ctx, names, sqllock.Shared(), sqllock.Wait(10*time.Second))
+			require.NoError(t, err)
+			return set
+		}
+		first, latest := read(a), read(b)
+		require.NoError(t, latest.Release(ctx))
+		for _, name := range names {
+			_, err := b.client.TryAcquire(ctx, name)
+			require.ErrorIs(t, err, sqllock.ErrNotAcquired, "round %d", round)
+		}
+		_, err := b.client.AcquireAll(ctx, append(names, "free"), sqllock.Wait(0))
+		require.ErrorIs(t, err, sqllock.ErrNotAcquired, "round %d", round)
+		require.NoError(t, first.Release(ctx))
+		set, err := b.client.AcquireAll(ctx, names, sqllock.Wait(10*time.Second))
+		require.NoError(t, err)
+		require.NoError(t, set.Release(ctx))
+	}
+}
+
 // TestGuardedHolderIsNeitherEvictedNorWaitedFor has a transaction lock the rows of one dead holder, as a guard does. What is asked for beside
 // it must be had at once, and the dead one next to it evicted.
 func TestGuardedHolderIsNeitherEvictedNorWaitedFor(t *testing.T) {

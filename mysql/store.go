@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -206,6 +207,11 @@ func (s *store) Acquire(ctx context.Context, b lease.Batch) ([]lease.Outcome, er
 
 // acquire makes one attempt, and another one that evicts the dead for those who have some in their way: it costs six more statements.
 func (s *store) acquire(ctx context.Context, b lease.Batch) ([]lease.Outcome, error) {
+	if len(b.Wants) == 1 && b.Wants[0].Waiter == 0 {
+		if o, ok, err := s.acquireOne(ctx, b); ok || err != nil {
+			return []lease.Outcome{o}, err
+		}
+	}
 	outcomes, expired, err := s.attempt(ctx, b, nil)
 	if err != nil || len(expired) == 0 {
 		return outcomes, err
@@ -225,10 +231,10 @@ func (s *store) acquire(ctx context.Context, b lease.Batch) ([]lease.Outcome, er
 
 // attempt sends one transaction, and tells which wants have dead holders in their way.
 func (s *store) attempt(ctx context.Context, b lease.Batch, evict []statement) (outcomes []lease.Outcome, expired []int, err error) {
+	var session bool
 	var answer []byte
-	var refusals []refusal
+	var locked string
 	err = s.transact(ctx, "acquire", s.pool, func() []statement {
-		refusals = nil
 		tx := []statement{
 			wants(b.Wants),
 			{name: "join", args: []any{b.Session, b.Epoch}},
@@ -238,38 +244,68 @@ func (s *store) attempt(ctx context.Context, b lease.Batch, evict []statement) (
 		if slices.ContainsFunc(b.Wants, func(w lease.Want) bool { return w.Metadata != nil }) {
 			tx = append(tx, statement{name: "hold_metadata"})
 		}
-		return append(tx, statement{name: "leave_line"})
-	}, statement{"granted", nil, into(&answer)}, statement{"refused", []any{s.namespace()}, func(r *sql.Rows) error {
-		var f refusal
-		err := f.scan(r)
-		refusals = append(refusals, f)
-		return err
-	}})
+		if slices.ContainsFunc(b.Wants, func(w lease.Want) bool { return w.Waiter != 0 }) {
+			tx = append(tx, statement{name: "leave_line"})
+		}
+		return tx
+	}, statement{"granted", nil, into(&session, &answer, &locked)})
 	if err != nil {
 		return nil, nil, err
+	}
+	if !session {
+		return nil, nil, lease.ErrStale
 	}
 	var granted []struct {
 		N int `json:"n"`
 		holder
 	}
-	err = json.Unmarshal(answer, &granted)
-	if err != nil || len(granted)+len(refusals) != len(b.Wants) {
+	if err := json.Unmarshal(answer, &granted); err != nil {
 		return nil, nil, fmt.Errorf("mysql: acquire: %w", errors.Join(errCut, err))
 	}
 	outcomes = make([]lease.Outcome, len(b.Wants))
 	for _, g := range granted {
 		outcomes[g.N] = lease.Outcome{Verdict: lease.Granted, Ref: lease.Ref(g.holder)}
 	}
-	for _, f := range refusals {
-		switch f.verdict {
-		case "stale":
-			return nil, nil, lease.ErrStale
-		case "expired":
-			expired = append(expired, f.n)
-		}
-		outcomes[f.n] = f.outcome()
+	if len(granted) == len(b.Wants) {
+		return outcomes, nil, nil
 	}
-	return outcomes, expired, nil
+	expired, err = s.refused(ctx, b, locked, outcomes)
+	return outcomes, expired, err
+}
+
+// refused fills in why those were refused that were not granted, and tells which have dead holders in their way.
+func (s *store) refused(ctx context.Context, b lease.Batch, locked string, outcomes []lease.Outcome) (expired []int, err error) {
+	var wants []want
+	for n, o := range outcomes {
+		if o.Verdict != lease.Granted {
+			wants = append(wants, newWant(n, b.Wants[n]))
+		}
+	}
+	stale, answers := false, 0
+	err = s.run(ctx, "acquire", s.pool,
+		statement{name: "want", args: []any{encode(wants)}},
+		statement{"refused", []any{b.Session, locked, locked, s.namespace()}, func(r *sql.Rows) error {
+			var f refusal
+			err := f.scan(r)
+			switch f.verdict {
+			case "stale":
+				stale = true
+			case "expired":
+				expired = append(expired, f.n)
+			}
+			outcomes[f.n] = f.outcome()
+			answers++
+			return err
+		}})
+	switch {
+	case err != nil:
+		return nil, err
+	case stale:
+		return nil, lease.ErrStale
+	case answers != len(wants):
+		return nil, fmt.Errorf("mysql: acquire: %w", errCut)
+	}
+	return expired, nil
 }
 
 // evicting removes the dead from resources that are locked.
@@ -283,6 +319,11 @@ var evicting = []statement{
 }
 
 func (s *store) Release(ctx context.Context, refs []lease.Ref) (freed []lease.Freed, err error) {
+	if len(refs) == 1 {
+		if ok, err := s.releaseOne(ctx, refs[0]); ok || err != nil {
+			return []lease.Freed{lease.Released}, err
+		}
+	}
 	place := make(map[lease.Ref]int, len(refs))
 	for i, ref := range refs {
 		place[ref] = i
@@ -290,14 +331,9 @@ func (s *store) Release(ctx context.Context, refs []lease.Ref) (freed []lease.Fr
 	var mine []byte
 	var rung []listener
 	err = s.transact(ctx, "release", s.pool, func() []statement {
-		freed, rung = make([]lease.Freed, len(refs)), nil
+		rung = nil
 		return []statement{{name: "want", args: []any{holders(refs)}}, {name: "release_lock"}, {name: "release_keep"}, {name: "release"}, {name: "release_freed"}}
-	}, statement{"left_over", nil, func(r *sql.Rows) error {
-		var ref lease.Ref
-		err := r.Scan(&ref.Resource, &ref.Token)
-		freed[place[ref]] = lease.Guarded
-		return err
-	}}, statement{"released", nil, into(&mine)}, wake(&rung))
+	}, statement{"released", nil, into(&mine)}, wake(&rung))
 	if err != nil {
 		return nil, err
 	}
@@ -305,11 +341,23 @@ func (s *store) Release(ctx context.Context, refs []lease.Ref) (freed []lease.Fr
 	if err := json.Unmarshal(mine, &released); err != nil {
 		return nil, fmt.Errorf("mysql: release: %w", errors.Join(errCut, err))
 	}
-	for _, h := range released { // those to be kept are left over too
-		freed[place[lease.Ref(h)]] = lease.Released
-	}
 	s.ringing.ring(rung)
-	return freed, nil
+	freed = make([]lease.Freed, len(refs))
+	for _, h := range released {
+		freed[place[lease.Ref(h)]] = lease.Released
+		delete(place, lease.Ref(h))
+	}
+	if len(place) == 0 {
+		return freed, nil
+	}
+	rest := slices.Collect(maps.Keys(place))
+	err = s.run(ctx, "release", s.pool, statement{name: "want", args: []any{holders(rest)}}, statement{"left_over", nil, func(r *sql.Rows) error {
+		var ref lease.Ref
+		err := r.Scan(&ref.Resource, &ref.Token)
+		freed[place[ref]] = lease.Guarded
+		return err
+	}})
+	return freed, err
 }
 
 func (s *store) Collect(ctx context.Context) error {

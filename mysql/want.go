@@ -24,16 +24,20 @@ type want struct {
 
 func wants(all []lease.Want) statement {
 	list := make([]want, len(all))
-	for i, w := range all {
-		list[i] = want{
-			N: i, Name: hex.EncodeToString([]byte(w.Name)), Mode: lease.ModeLetter(w.Mode), Permits: w.Permits,
-			Keep: w.AtLeast.Microseconds(), Waiter: w.Waiter,
-		}
+	for n, w := range all {
+		list[n] = newWant(n, w)
 		if m := lease.EncodeMetadata(w.Metadata); m != nil {
-			list[i].Metadata = *m
+			list[n].Metadata = *m
 		}
 	}
 	return statement{name: "want", args: []any{encode(list)}}
+}
+
+func newWant(n int, w lease.Want) want {
+	return want{
+		N: n, Name: hex.EncodeToString([]byte(w.Name)), Mode: lease.ModeLetter(w.Mode), Permits: w.Permits,
+		Keep: w.AtLeast.Microseconds(), Waiter: w.Waiter,
+	}
 }
 
 func names(all []string) statement {

@@ -27,6 +27,7 @@ CREATE TABLE IF NOT EXISTS sqllock_resources (
     namespace VARBINARY(255) NOT NULL,
     name      VARBINARY(255) NOT NULL,
     token     BIGINT         NOT NULL,          -- of the latest holder
+    alone     BOOLEAN        NOT NULL DEFAULT 1, -- whether no other holder was there when that one was granted: then none has another token
     used_at   DATETIME(6)    NOT NULL,
     UNIQUE KEY by_name (namespace, name)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;

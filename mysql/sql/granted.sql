@@ -1,2 +1,2 @@
 -- After the commit: while there are row locks nothing waits for the network.
-SELECT @granted
+SELECT @session IS NOT NULL, @granted, @locked

@@ -1,14 +1,14 @@
--- Why the rest was not granted, as far as that can be seen when nothing is locked any more. 'expired' says that somebody in the way can be
+-- Why something was not granted, as far as that can be seen when nothing is locked any more. 'expired' says that somebody in the way can be
 -- evicted; 'busy' that a transaction has the resource locked, and nobody is known to hold it.
--- ? namespace
+-- ? session, locked, locked, namespace
 SELECT w.n,
-       CASE WHEN NOT EXISTS (SELECT 1 FROM app.sqllock_sessions t WHERE t.id = @session AND t.expires_at > UTC_TIMESTAMP(6)) THEN 'stale'
+       CASE WHEN NOT EXISTS (SELECT 1 FROM app.sqllock_sessions t WHERE t.id = ? AND t.expires_at > UTC_TIMESTAMP(6)) THEN 'stale'
             WHEN r.id IS NULL THEN 'unseeded'
-            WHEN FIND_IN_SET(r.id, @locked)
+            WHEN FIND_IN_SET(r.id, ?)
              AND EXISTS (SELECT 1 FROM app.sqllock_holders h LEFT JOIN app.sqllock_sessions t ON t.id = h.session
                           WHERE h.resource = r.id AND (w.mode <> 's' OR h.mode <> 's')
                             AND COALESCE(t.expires_at <= UTC_TIMESTAMP(6), 1) AND COALESCE(h.keep_until <= UTC_TIMESTAMP(6), 1)) THEN 'expired'
-            WHEN FIND_IN_SET(r.id, @locked)
+            WHEN FIND_IN_SET(r.id, ?)
               OR EXISTS (SELECT 1 FROM app.sqllock_holders h LEFT JOIN app.sqllock_sessions t ON t.id = h.session
                           WHERE h.resource = r.id AND (w.mode <> 's' OR h.mode <> 's')
                             AND (t.expires_at > UTC_TIMESTAMP(6) OR h.keep_until > UTC_TIMESTAMP(6))) THEN 'held'
@@ -24,4 +24,3 @@ SELECT w.n,
   FROM JSON_TABLE(@want, '$[*]' COLUMNS (n INT PATH '$.n', name VARCHAR(510) PATH '$.name', mode CHAR(1) PATH '$.mode',
            waiter BIGINT PATH '$.waiter')) w
   LEFT JOIN app.sqllock_resources r FORCE INDEX (by_name) ON r.namespace = ? AND r.name = UNHEX(w.name)
- WHERE NOT FIND_IN_SET(w.n, @numbers)

@@ -1,0 +1,1 @@
+SELECT @session IS NOT NULL, @free, COALESCE(@resource, 0), COALESCE(@token, 0)

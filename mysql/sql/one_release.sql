@@ -1,0 +1,2 @@
+-- ? resource
+DELETE FROM app.sqllock_holders WHERE resource = ? AND token = @token
