@@ -94,5 +94,5 @@ func (b *AdvisoryBackend) explain(doing string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("postgres: %s: %w", doing, err)
+	return during(doing, err)
 }

@@ -12,8 +12,12 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// idleTimeout is how long an unused connection of ours stays open.
-const idleTimeout = time.Minute
+// idleTimeout is how long an unused connection of ours stays open, and connectTimeout how long it may take to open one: who listens has no
+// other bound, and who renews waits for that.
+const (
+	idleTimeout    = time.Minute
+	connectTimeout = 5 * time.Second
+)
 
 var errConnClosed = errors.New("postgres: the lock client is closed")
 
@@ -45,7 +49,9 @@ func (c *conn) use(ctx context.Context, f func(*pgx.Conn) error) error {
 		return errConnClosed
 	}
 	if c.pg == nil || c.pg.IsClosed() {
-		pg, err := connect(ctx, c.pool)
+		connecting, cancel := context.WithTimeout(ctx, connectTimeout)
+		pg, err := connect(connecting, c.pool)
+		cancel()
 		if err != nil {
 			return err
 		}
@@ -129,6 +135,7 @@ func connectAs(ctx context.Context, pool *pgxpool.Pool, application string) (*pg
 	if cc.RuntimeParams["application_name"] == "" {
 		cc.RuntimeParams["application_name"] = application
 	}
+	shareTime(ctx, cc)
 	if cfg.BeforeConnect != nil {
 		if err := cfg.BeforeConnect(ctx, cc); err != nil {
 			return nil, err
@@ -145,4 +152,22 @@ func connectAs(ctx context.Context, pool *pgxpool.Pool, application string) (*pg
 		}
 	}
 	return pg, nil
+}
+
+// shareTime gives each host of a DSN an equal part of the time there is. They are tried in turn, and without a connect_timeout the first that
+// takes connections and says nothing, such as a former primary that hangs, would leave none to the one that has taken its place.
+func shareTime(ctx context.Context, cc *pgx.ConnConfig) {
+	deadline, ok := ctx.Deadline()
+	if !ok || cc.ConnectTimeout != 0 {
+		return
+	}
+	hosts, host, port := 1, cc.Host, cc.Port
+	for _, f := range cc.Fallbacks { // there may be two for one host, with TLS and without
+		if f.Host != host || f.Port != port {
+			hosts, host, port = hosts+1, f.Host, f.Port
+		}
+	}
+	if hosts > 1 {
+		cc.ConnectTimeout = max(time.Until(deadline)/time.Duration(hosts), time.Millisecond)
+	}
 }

@@ -18,6 +18,7 @@ const (
 	undefinedColumn       = "42703"
 	invalidSchemaName     = "3F000"
 	insufficientPrivilege = "42501"
+	outOfMemory           = "53200" // the lock table is full
 )
 
 func sqlState(err error) string {
@@ -28,7 +29,15 @@ func sqlState(err error) string {
 	return ""
 }
 
-// explain says whose error it is, and what mends a missing schema.
+// during says whose error it is, and what makes room in the lock table, which all locks of the server share: those of rows need it too.
+func during(doing string, err error) error {
+	if sqlState(err) == outOfMemory {
+		return fmt.Errorf("postgres: %s: %w: the server's lock table is full; raise max_locks_per_transaction, or hold fewer locks: %w", doing, sqllock.ErrTooMany, err)
+	}
+	return fmt.Errorf("postgres: %s: %w", doing, err)
+}
+
+// explain is during, and says what mends a missing schema.
 func (t *TableBackend) explain(doing string, err error) error {
 	if err == nil {
 		return nil
@@ -37,7 +46,7 @@ func (t *TableBackend) explain(doing string, err error) error {
 	case undefinedTable, undefinedColumn, invalidSchemaName:
 		return fmt.Errorf("postgres: %s: %w: %w; run `sqllock migrate up` or migrations/postgres.Up for schema %s", doing, sqllock.ErrSchema, err, t.opts.schema)
 	}
-	return fmt.Errorf("postgres: %s: %w", doing, err)
+	return during(doing, err)
 }
 
 // permanent tells whether trying again is pointless.

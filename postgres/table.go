@@ -79,13 +79,17 @@ const (
 	readsSince    = 1
 )
 
-// checkSchema finds out whether the tables are there and fit.
+// checkSchema finds out whether the tables are there and fit, and can be written.
 func (t *TableBackend) checkSchema(ctx context.Context, pg *pgx.Conn) error {
 	var version, oldestReader *int64
-	err := pg.QueryRow(ctx, t.sql["schema"]).Scan(&version, &oldestReader)
+	var standby bool
+	err := pg.QueryRow(ctx, t.sql["schema"]).Scan(&version, &oldestReader, &standby)
 	switch {
 	case err != nil:
 		return t.explain("check schema", err)
+	case standby:
+		return fmt.Errorf("postgres: %w: this server is a standby, where nothing can be written; connect to the primary, for instance "+
+			"with target_session_attrs=read-write", sqllock.ErrRefused)
 	case version == nil || oldestReader == nil || *version < readsSince:
 		return fmt.Errorf("postgres: %w: the tables in schema %s are older than version %d; run `sqllock migrate up` or migrations/postgres.Up",
 			sqllock.ErrSchema, t.opts.schema, readsSince)

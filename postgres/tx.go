@@ -94,7 +94,7 @@ func attemptTx(ctx context.Context, tx transaction, name string, take func(ctx c
 	return err
 }
 
-func lockTxError(err error) error { return fmt.Errorf("postgres: lock in transaction: %w", err) }
+func lockTxError(err error) error { return during("lock in transaction", err) }
 
 // readCommittedTx refuses a transaction whose snapshot would be older than a lock taken in it, and returns its lock_timeout.
 func readCommittedTx(ctx context.Context, tx transaction, name string) (lockTimeout string, err error) {

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"maps"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -180,10 +181,11 @@ func channel(id lease.SessionID) string { return channelPrefix + strconv.FormatI
 
 // deliver reads a notification: w and a waiter's id, or e and the epoch of a session whose locks somebody has taken.
 func deliver(channel, payload string, events lease.Events) {
-	if payload == "" || len(channel) <= len(channelPrefix) {
+	of, ours := strings.CutPrefix(channel, channelPrefix) // the application's AfterConnect may listen to others
+	if payload == "" || !ours {
 		return
 	}
-	id, err := strconv.ParseInt(channel[len(channelPrefix):], 10, 64)
+	id, err := strconv.ParseInt(of, 10, 64)
 	if err != nil {
 		return
 	}
