@@ -13,6 +13,7 @@ import (
 // https://mariadb.com/docs/server/reference/error-codes/mariadb-error-code-reference
 const (
 	recordChanged     = 1020 // MariaDB, innodb_snapshot_isolation
+	tooManyConns      = 1040
 	unknownDatabase   = 1049
 	unknownColumn     = 1054
 	noSuchThread      = 1094
@@ -78,6 +79,8 @@ func (t *TableBackend) explain(doing string, err error) error {
 	case noSuchTable, unknownColumn, unknownDatabase:
 		return fmt.Errorf("mysql: %s: %w: %w; run `sqllock migrate up` or migrations/mysql.Up for database %s",
 			doing, sqllock.ErrSchema, err, t.opts.database)
+	case tooManyConns, tooManyUserConns, userLimitReached:
+		return fmt.Errorf("mysql: %s: the server has no connection left for us; raise max_connections or the limits of the user, or use fewer: %w", doing, err)
 	case statementBinlog:
 		return fmt.Errorf("mysql: %s: %w: %w; set binlog_format to ROW or MIXED", doing, sqllock.ErrRefused, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/sqllock/toolkit/internal/lease"
@@ -22,11 +23,13 @@ func (b *NamedBackend) publish(ctx context.Context, p named.Publication) error {
 	}
 	const columns = "(lock_key, token, owner, value, since, term)"
 	const ours = "IS_USED_LOCK(VALUES(lock_key)) = IS_USED_LOCK(VALUES(term))"
-	_, err = db.ExecContext(ctx, "INSERT INTO "+b.leaders()+" "+columns+" VALUES (?, ?, ?, ?, UTC_TIMESTAMP(6) - INTERVAL ? MICROSECOND, ?)"+
+	// The connection's character set is the application's, and may not have what people write.
+	const text = "CONVERT(CAST(? AS BINARY) USING utf8mb4)"
+	_, err = db.ExecContext(ctx, "INSERT INTO "+b.leaders()+" "+columns+" VALUES (?, ?, "+text+", "+text+", UTC_TIMESTAMP(6) - INTERVAL ? MICROSECOND, ?)"+
 		// In this order: a later value of the same term has begun when the first did.
 		" ON DUPLICATE KEY UPDATE token = IF("+ours+", VALUES(token), token), owner = IF("+ours+", VALUES(owner), owner),"+
 		" value = IF("+ours+", VALUES(value), value), since = IF("+ours+" AND term <> VALUES(term), VALUES(since), since), term = IF("+ours+", VALUES(term), term)",
-		p.Key(), p.Token(), p.Owner, lease.EncodeMetadata(p.Value), p.Held.Microseconds(), p.Term)
+		p.Key(), p.Token(), strings.ToValidUTF8(p.Owner, "\ufffd"), lease.EncodeMetadata(p.Value), p.Held.Microseconds(), p.Term)
 	if err != nil {
 		return b.explainLeader("publish", err)
 	}
@@ -42,7 +45,7 @@ func (b *NamedBackend) leader(ctx context.Context, name string) (sqllock.Leader,
 	l := sqllock.Leader{Name: name}
 	var since int64
 	var value *string
-	err = db.QueryRowContext(ctx, "SELECT token, owner, value, TIMESTAMPDIFF(MICROSECOND, '1970-01-01', since) FROM "+b.leaders()+
+	err = db.QueryRowContext(ctx, "SELECT token, CAST(owner AS BINARY), CAST(value AS BINARY), TIMESTAMPDIFF(MICROSECOND, '1970-01-01', since) FROM "+b.leaders()+
 		" WHERE lock_key = ? AND IS_USED_LOCK(?) = IS_USED_LOCK(term)", b.Key(name), b.Key(name)).Scan(&l.Token, &l.Owner, &value, &since)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):

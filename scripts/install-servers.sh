@@ -5,7 +5,7 @@
 # packages.
 set -eu
 
-[ $# -gt 0 ] || set -- postgresql pgbouncer mariadb-server galera-4 rsync
+[ $# -gt 0 ] || set -- postgresql pgbouncer mariadb-server galera-4 rsync gcc libc6-dev
 
 # present PACKAGE tells whether the programs of a package are there, wherever they
 # come from. A package is added by a line here and one in the defaults above.
@@ -16,6 +16,8 @@ present() {
 	mariadb-server) [ -n "${SQLLOCK_TEST_MYSQL:-}" ] || command -v mariadbd || command -v mysqld || ls /usr/sbin/mariadbd || ls /usr/sbin/mysqld ;;
 	galera-4) ls /usr/lib/galera/libgalera_smm.so ;;
 	rsync) command -v rsync ;;
+	gcc) command -v cc ;;
+	libc6-dev) ls /usr/include/stdio.h ;;
 	npm) command -v npm ;;
 	*) return 1 ;;
 	esac >/dev/null 2>&1

@@ -215,6 +215,9 @@ func (s *store) Acquire(ctx context.Context, b lease.Batch) (outcomes []lease.Ou
 		hopeful = hopeful || l.dead > 0 || l.admits(w)
 		return l.refusal(), nil
 	})
+	if err != nil && !errors.Is(err, lease.ErrStale) {
+		return nil, explain(s.file.path, "acquire", err)
+	}
 	if err == nil && hopeful {
 		err = s.durably(ctx, "acquire", func(t tx) error {
 			outcomes, err = s.judge(t, b, func(l look, w lease.Want) (lease.Outcome, error) { return s.grant(t, b.Session, l, w) })
@@ -224,7 +227,7 @@ func (s *store) Acquire(ctx context.Context, b lease.Batch) (outcomes []lease.Ou
 	if errors.Is(err, lease.ErrStale) {
 		return nil, lease.ErrStale
 	}
-	return outcomes, explain(s.file.path, "acquire", err)
+	return outcomes, err
 }
 
 func (s *store) judge(t tx, b lease.Batch, decide func(look, lease.Want) (lease.Outcome, error)) ([]lease.Outcome, error) {

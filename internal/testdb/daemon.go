@@ -24,6 +24,9 @@ type daemon struct {
 	dir  string // contains data and the log, and is the working directory
 	port int
 
+	env   []string // what its program is run with, besides what all have
+	clock string   // the file that sets its own clock; empty: it has the machine's
+
 	process *os.Process
 	exited  chan struct{} // closed when process has ended; nil before the first start
 	logged  int64         // bytes of log from before process
@@ -65,6 +68,7 @@ func (d *daemon) launch(program string, args []string, ready func() bool) error 
 	if err := asServer(cmd, d.dir); err != nil {
 		return err
 	}
+	cmd.Env = append(cmd.Env, d.env...)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("testdb: start %s: %w", d.name, err)

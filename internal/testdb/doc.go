@@ -21,6 +21,9 @@
 // is, the test finds out from the server. [StartGalera] makes a cluster of MariaDB
 // nodes.
 //
+// [StartPostgresWithClock] and [StartMySQLWithClock] start a server whose clock the
+// test sets, forward and back, while clients are connected.
+//
 // [PgBouncer] puts a pooler in front of a server. [DropIncoming] and [Silencer]
 // make TCP connections go silent, as a network does that loses packets: with no
 // error to either side, and with a server that goes on, which a frozen one does
@@ -50,8 +53,8 @@
 // StartPostgres and StartMySQL accept nothing but the programs: neither a server
 // that belongs to somebody else nor one inside a container can be killed and
 // frozen at will. initdb and postgres are enough, for replicas too; PgBouncer needs
-// pgbouncer, StartGalera the library of Galera and rsync. Programs are run, and
-// packets dropped, on Linux only.
+// pgbouncer, StartGalera the library of Galera and rsync, a clock of its own
+// a C compiler, cc. Programs are run, and packets dropped, on Linux only.
 //
 // Servers have the settings that they come with, except for some that only make
 // them faster or smaller: no commit waits for the disk. They lose nothing when they

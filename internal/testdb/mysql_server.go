@@ -24,6 +24,12 @@ type MySQLServer struct {
 // another server that [MySQL] would take. With -short it is skipped.
 func StartMySQL(tb testing.TB, settings ...string) *MySQLServer {
 	tb.Helper()
+	return startMySQL(tb, newMysqld, settings)
+}
+
+// startMySQL makes and starts a server with make.
+func startMySQL(tb testing.TB, make func(mysqlPrograms, []string) (*mysqld, error), settings []string) *MySQLServer {
+	tb.Helper()
 	skipIfShort(tb)
 	programs, err := findMySQLPrograms()
 	if err != nil {
@@ -31,7 +37,7 @@ func StartMySQL(tb testing.TB, settings ...string) *MySQLServer {
 			"scripts/install-servers.sh installs MariaDB on Debian; elsewhere put mariadbd or mysqld on PATH, "+
 			"or its directory into %s", err, envMySQLBin)
 	}
-	m, err := newMysqld(programs, settings)
+	m, err := make(programs, settings)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -20,6 +20,12 @@ type PostgresServer struct {
 // another server that [Postgres] would take. With -short it is skipped.
 func StartPostgres(tb testing.TB, settings ...string) *PostgresServer {
 	tb.Helper()
+	return startPostgres(tb, newPostmaster, settings)
+}
+
+// startPostgres makes and starts a server with make.
+func startPostgres(tb testing.TB, make func(string, []string) (*postmaster, error), settings []string) *PostgresServer {
+	tb.Helper()
 	skipIfShort(tb)
 	bin, err := postgresPrograms()
 	if err != nil {
@@ -27,7 +33,7 @@ func StartPostgres(tb testing.TB, settings ...string) *PostgresServer {
 			"scripts/install-servers.sh installs the programs on Debian; elsewhere put initdb and postgres on PATH, "+
 			"or their directory into %s", err, envPostgresBin)
 	}
-	p, err := newPostmaster(bin, settings)
+	p, err := make(bin, settings)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -20,18 +21,22 @@ type postmaster struct {
 	settings []string
 }
 
+// postmasterSettings are for all servers but replicas, which have those of their
+// primary.
+var postmasterSettings = []string{
+	"listen_addresses=127.0.0.1",
+	"unix_socket_directories=",
+	"max_connections=200",
+	// These tests crash servers, not machines, and what a process has written
+	// the kernel keeps. All other safety is left as it is in production.
+	"fsync=off",
+	// In files below data, not in /dev/shm, where they would survive a kill.
+	"dynamic_shared_memory_type=mmap",
+}
+
 // newPostmaster makes a server on a directory of its own and starts it.
 func newPostmaster(bin string, settings []string) (*postmaster, error) {
-	return startPostmaster(bin, append([]string{
-		"listen_addresses=127.0.0.1",
-		"unix_socket_directories=",
-		"max_connections=200",
-		// These tests crash servers, not machines, and what a process has written
-		// the kernel keeps. All other safety is left as it is in production.
-		"fsync=off",
-		// In files below data, not in /dev/shm, where they would survive a kill.
-		"dynamic_shared_memory_type=mmap",
-	}, settings...), (*postmaster).init)
+	return startPostmaster(bin, slices.Concat(postmasterSettings, settings), (*postmaster).init)
 }
 
 // startPostmaster starts a server in a new directory, in which fill makes the

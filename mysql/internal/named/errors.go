@@ -17,6 +17,7 @@ const (
 	unknownDatabase    = 1049
 	tooManyConnections = 1040
 	tooManyOfUser      = 1203
+	userLimitReached   = 1226
 	noSuchTable        = 1146
 	interrupted        = 1317 // by KILL QUERY
 )
@@ -35,8 +36,8 @@ func fromServer(err error) bool { return number(err) != 0 }
 // explain says what to do about an error of the server.
 func explain(doing string, err error) error {
 	switch number(err) {
-	case tooManyConnections, tooManyOfUser:
-		return fmt.Errorf("mysql: %s: the server has no connection left; raise max_connections, or use fewer: %w", doing, err)
+	case tooManyConnections, tooManyOfUser, userLimitReached:
+		return fmt.Errorf("mysql: %s: the server has no connection left for us; raise max_connections or the limits of the user, or use fewer: %w", doing, err)
 	}
 	return fmt.Errorf("mysql: %s: %w", doing, err)
 }
