@@ -3,8 +3,10 @@ package mysql_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -40,6 +42,7 @@ func TestGalera(t *testing.T) {
 		processes[i] = lease(t, cfg)
 	}
 	t.Run("TableExcludesAcrossNodes", func(t *testing.T) { tableExcludesAcrossNodes(t, processes) })
+	t.Run("GrantIsWholeOrNone", func(t *testing.T) { galeraGrants(t, processes) })
 	t.Run("GuardedTransactionIsSeenByTheNextHolderOrFails", func(t *testing.T) { galeraGuard(t, processes) })
 }
 
@@ -84,6 +87,39 @@ func tableExcludesAcrossNodes(t *testing.T, processes []leaseholder) {
 	}
 	all.Wait()
 	assert.EqualValues(t, len(processes)*workers*turns, grants.Load())
+}
+
+// galeraGrants has all nodes try for what is free, again and again. Many of those transactions are ended by what has been granted on another node, at any
+// point of theirs: of the statements that are left nothing must be carried out.
+func galeraGrants(t *testing.T, processes []leaseholder) {
+	var tokens sync.Map
+	var all sync.WaitGroup
+	grants := make([]atomic.Int64, len(processes))
+	end := time.Now().Add(5 * time.Second)
+	for i, p := range processes {
+		for _, names := range [][]string{{"alone"}, {"two", "together"}} {
+			all.Go(func() {
+				for time.Now().Before(end) {
+					set, err := p.client.AcquireAll(t.Context(), names, sqllock.Wait(0))
+					if err != nil {
+						assert.True(t, errors.Is(err, sqllock.ErrNotAcquired) || strings.Contains(err.Error(), "1213"), err)
+						continue
+					}
+					for _, l := range set.Locks() {
+						_, again := tokens.LoadOrStore(fmt.Sprint(l.Name(), l.Token()), true)
+						assert.False(t, again, "token %d of %q was given out twice", l.Token(), l.Name())
+					}
+					grants[i].Add(1)
+					assert.NoError(t, set.Release(t.Context()))
+				}
+			})
+		}
+	}
+	all.Wait()
+	for i := range grants {
+		t.Log(grants[i].Load(), "grants")
+		assert.Positive(t, grants[i].Load())
+	}
 }
 
 // galeraGuard commits on one node what is guarded, at about the time at which the lock is taken away on another and granted there. What
