@@ -5,7 +5,7 @@ PLATFORMS = linux/amd64 linux/arm64 darwin/arm64 windows/amd64
 
 # Modules of their own, so that the library's users do not inherit what they need.
 # Their tests are run, their programs by hand.
-NESTED = $(dir $(wildcard internal/testdb/containers/go.mod internal/goosetest/go.mod bench/go.mod))
+NESTED = $(dir $(wildcard internal/testdb/containers/go.mod internal/goosetest/go.mod internal/torture/go.mod bench/go.mod))
 
 .PHONY: help
 help: ## list the targets
@@ -31,6 +31,26 @@ test: servers ## run all tests, on servers that are installed first if need be
 race: servers ## run all tests with the race detector
 	go test -race -count=1 ./...
 
+# For so long each backend is tortured, all of them at once.
+DURATION ?= 10m
+
+.PHONY: torture
+torture: servers ## break everything that locks depend on, for DURATION, and check the histories
+	cd internal/torture && DURATION=$(DURATION) go test -count=1 -timeout 0 -run Torture -v ./...
+
+.PHONY: mutants
+mutants: servers ## put defects into the code, and show that the tests find each
+	go run ./internal/mutation
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for FUZZTIME
+	scripts/fuzz.sh
+
+.PHONY: bench
+bench: servers ## measure against the floor and against peers, in half an hour
+	@-scripts/install-peers.sh
+	cd bench && go run .
+
 .PHONY: test-matrix
 test-matrix: ## run the tests against every pinned version of the servers
 	scripts/test-matrix.sh
@@ -38,6 +58,7 @@ test-matrix: ## run the tests against every pinned version of the servers
 .PHONY: lint
 lint: ## run the linters of .golangci.yml
 	go run $(GOLANGCI_LINT) run ./...
+	@set -e; for module in $(NESTED); do echo "in $$module"; (cd $$module && go run $(GOLANGCI_LINT) run ./...); done
 
 .PHONY: cross
 cross: ## compile and vet for every platform

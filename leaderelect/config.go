@@ -122,7 +122,7 @@ func (c Config) published() (map[string]string, error) {
 	for k, v := range all {
 		for _, text := range []string{k, v} {
 			if !utf8.ValidString(text) || strings.IndexByte(text, 0) >= 0 {
-				return nil, invalid("%q: %q is not UTF-8 without U+0000", k, v)
+				return nil, invalid("%.32q: %.32q is not UTF-8 without U+0000", k, v)
 			}
 			size += len(text)
 		}

@@ -53,7 +53,8 @@ func bit(b bool) int {
 	return 0
 }
 
-// The ways to see user locks. Each gives key, whether it is waited for, session, its user and address, and its program.
+// The ways to see user locks. Each gives key, whether it is waited for, session, its user and address, and its program. Even who waits for no time
+// at all is seen to wait for an instant, and is left out by the text of the statement.
 const (
 	seenByInstruments = `
 SELECT m.OBJECT_NAME, m.LOCK_STATUS <> 'GRANTED', t.PROCESSLIST_ID, COALESCE(t.PROCESSLIST_HOST, ''), COALESCE(a.ATTR_VALUE, '')
@@ -62,6 +63,8 @@ SELECT m.OBJECT_NAME, m.LOCK_STATUS <> 'GRANTED', t.PROCESSLIST_ID, COALESCE(t.P
   JOIN performance_schema.threads t ON t.THREAD_ID = m.OWNER_THREAD_ID
   LEFT JOIN performance_schema.session_connect_attrs a ON a.PROCESSLIST_ID = t.PROCESSLIST_ID AND a.ATTR_NAME = 'program_name'
  WHERE i.NAME = 'wait/lock/metadata/sql/mdl' AND i.ENABLED = 'YES'
+   AND (m.LOCK_STATUS = 'GRANTED'
+        OR t.PROCESSLIST_INFO LIKE '%GET_LOCK(%' AND SUBSTRING_INDEX(t.PROCESSLIST_INFO, ' /* ', 1) NOT REGEXP ', *0[)](,|$)')
  UNION ALL
 SELECT '', 0, 0, '', '' FROM performance_schema.setup_instruments WHERE NAME = 'wait/lock/metadata/sql/mdl' AND ENABLED = 'YES'`
 
@@ -74,7 +77,7 @@ SELECT '', 0, 0, '', ''`
 
 	seenWaiting = `
 SELECT SUBSTRING_INDEX(SUBSTRING_INDEX(INFO, '''', 2), '''', -1), 1, ID, HOST, SUBSTRING_INDEX(SUBSTRING_INDEX(INFO, '/* ', -1), ' */', 1)
-  FROM information_schema.PROCESSLIST WHERE INFO LIKE CONCAT('SELECT GET_LOCK(''', ?) AND STATE = 'User lock'`
+  FROM information_schema.PROCESSLIST WHERE INFO LIKE CONCAT('SELECT GET_LOCK(''', ?) AND STATE = 'User lock' AND INFO NOT REGEXP ', *0[)]$'`
 )
 
 // key is what the keys of names look like.

@@ -1,6 +1,7 @@
 package mysql_test
 
 import (
+	"sync"
 	"testing"
 
 	driver "github.com/go-sql-driver/mysql"
@@ -79,6 +80,51 @@ func TestNamedLocksAreListed(t *testing.T) {
 			holders, waiters = look(holder)
 			assert.Empty(t, holders)
 			assert.Empty(t, waiters)
+		})
+	}
+}
+
+// TestNamedAttemptsAreNoWaiters although the server has each of them wait for an instant, even for no time at all.
+func TestNamedAttemptsAreNoWaiters(t *testing.T) {
+	t.Parallel()
+	for name, config := range map[string]func(t *testing.T) *driver.Config{
+		"Instruments": func(t *testing.T) *driver.Config { return instrumented(t)(t) },
+		"ProcessList": func(t *testing.T) *driver.Config { return testdb.StartMySQL(t, "performance-schema=OFF").Config() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg := config(t)
+			s := namedSceneAt(t, cfg)
+			holder := s.client()
+			s.acquire(holder, "n")
+			s.acquire(holder, "m")
+			ended := make(chan struct{})
+			var trying sync.WaitGroup
+			for range 4 {
+				one, both := s.client(), s.client()
+				trying.Go(func() {
+					for {
+						select {
+						case <-ended:
+							return
+						default:
+						}
+						_, err := one.TryAcquire(t.Context(), "n")
+						assert.ErrorIs(t, err, sqllock.ErrNotAcquired)
+						_, err = both.AcquireAll(t.Context(), []string{"n", "m"}, sqllock.Wait(0))
+						assert.ErrorIs(t, err, sqllock.ErrNotAcquired)
+					}
+				})
+			}
+			for range 300 {
+				infos, err := holder.Locks(t.Context())
+				require.NoError(t, err)
+				for _, i := range infos {
+					assert.False(t, i.Waiting, "%+v", i)
+				}
+			}
+			close(ended)
+			trying.Wait()
 		})
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 
@@ -52,7 +53,7 @@ func Namespace(namespace string) Option {
 func Schema(name string) Option {
 	return func(o *options) {
 		o.schema = name
-		if name == "" || len(name) > 63 || strings.IndexByte(name, 0) >= 0 {
+		if name == "" || len(name) > 63 || strings.IndexByte(name, 0) >= 0 || !utf8.ValidString(name) {
 			o.err = fmt.Errorf("%w: postgres: Schema(%q) is not the name of a schema", sqllock.ErrInvalid, name)
 		}
 	}

@@ -129,7 +129,7 @@ func checkMetadata(m map[string]string) error {
 	size := 0
 	for k, v := range m {
 		if !validText(k) || !validText(v) {
-			return invalid("the metadata %q: %q is not UTF-8 without U+0000", k, v)
+			return invalid("the metadata %.32q: %.32q is not UTF-8 without U+0000", k, v)
 		}
 		size += len(k) + len(v)
 	}

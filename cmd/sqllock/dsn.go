@@ -90,7 +90,8 @@ func parseMySQL(dsn string) (database, error) {
 	if u.Port() == "" {
 		address = net.JoinHostPort(u.Hostname(), "3306")
 	}
-	cfg, err := mysql.ParseDSN("tcp(" + address + ")/?" + u.RawQuery)
+	// For the driver the last slash is the one before the database.
+	cfg, err := mysql.ParseDSN("tcp(" + address + ")/?" + strings.ReplaceAll(u.RawQuery, "/", "%2F"))
 	if err != nil {
 		return database{}, usage(fmt.Errorf("the DSN cannot be used: %w", err))
 	}
@@ -131,6 +132,7 @@ func parsePostgres(dsn string) (database, error) {
 	if err != nil {
 		return database{}, err
 	}
+	u.RawQuery = strings.ReplaceAll(u.RawQuery, "+", "%2B") // to PostgreSQL a plus is no space
 	query := u.Query()
 	password, _ := u.User.Password()
 	if query.Has("password") {
@@ -140,7 +142,7 @@ func parsePostgres(dsn string) (database, error) {
 	if u.User != nil {
 		u.User = url.User(u.User.Username())
 	}
-	u.RawQuery = query.Encode()
+	u.RawQuery = strings.ReplaceAll(query.Encode(), "+", "%20")
 	cfg, err := pgxpool.ParseConfig(u.String())
 	if err != nil {
 		return database{}, usage(fmt.Errorf("the DSN cannot be used: %w", err))

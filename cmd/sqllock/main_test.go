@@ -8,6 +8,7 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -35,7 +36,18 @@ func TestMain(m *testing.M) {
 		_ = os.Unsetenv(programVariable)
 		main()
 	}
+	heedSignals()
 	testdb.Main(m)
+}
+
+// heedSignals is for who runs the tests in the background of a script, or with nohup: the shell has signals ignored there, and what a process
+// ignores, the programs that it starts ignore too.
+func heedSignals() {
+	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP} {
+		if signal.Ignored(sig) {
+			signal.Notify(make(chan os.Signal, 1), sig)
+		}
+	}
 }
 
 // patience is for what takes milliseconds, on a machine that is busy with something else.

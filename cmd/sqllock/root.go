@@ -30,7 +30,7 @@ func run(args []string, stdin, stdout, stderr *os.File) int {
 	if err == nil {
 		return 0
 	}
-	if line := oneLine(redact(err.Error())); line != "" {
+	if line := redact(oneLine(err.Error())); line != "" {
 		_, _ = fmt.Fprintln(stderr, line)
 	}
 	return exitCode(err)
@@ -62,7 +62,7 @@ func (c *cli) say(format string, args ...any) {
 
 // warn tells what nobody should miss.
 func (c *cli) warn(format string, args ...any) {
-	_, _ = fmt.Fprintln(c.stderr, oneLine(redact(fmt.Sprintf(format, args...))))
+	_, _ = fmt.Fprintln(c.stderr, redact(oneLine(fmt.Sprintf(format, args...))))
 }
 
 // logger writes what happens in the background, if anybody wants to know.

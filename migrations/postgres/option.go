@@ -3,6 +3,7 @@ package postgres
 import (
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/sqllock/toolkit/sqllock"
 )
@@ -31,7 +32,7 @@ func newOptions(opts []Option) options {
 func Schema(name string) Option {
 	return func(o *options) {
 		o.schema = name
-		if name == "" || len(name) > 63 || strings.IndexByte(name, 0) >= 0 {
+		if name == "" || len(name) > 63 || strings.IndexByte(name, 0) >= 0 || !utf8.ValidString(name) {
 			o.err = fmt.Errorf("%w: Schema(%q) is not the name of a schema", sqllock.ErrInvalid, name)
 		}
 	}

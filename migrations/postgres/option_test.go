@@ -12,7 +12,7 @@ import (
 
 func TestSchemaThatCannotBeOneIsRefused(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"", "nul\x00", strings.Repeat("x", 64)} {
+	for _, name := range []string{"", "nul\x00", "\xff", strings.Repeat("x", 64)} {
 		// Without a database: nothing is sent.
 		require.ErrorIs(t, Up(t.Context(), nil, Schema(name)), sqllock.ErrInvalid)
 		require.ErrorIs(t, Down(t.Context(), nil, Schema(name)), sqllock.ErrInvalid)

@@ -84,6 +84,10 @@ var claims = []struct {
 
 	{"NamesAreBytes", namesAreBytes},
 	{"InvalidNamesNeedNoDatabase", invalidNamesNeedNoDatabase},
+	{"AnyNameComesBack", anyNameComesBack},
+	{"OwnersAreText", ownersAreText},
+	{"MetadataIsText", metadataIsText},
+	{"InvalidTextNeedsNoDatabase", invalidTextNeedsNoDatabase},
 
 	{"DoReleasesOnPanic", doReleasesOnPanic},
 	{"LocksShowHoldersAndWaiters", locksShowHoldersAndWaiters},

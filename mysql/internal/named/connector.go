@@ -175,6 +175,9 @@ func (l *link) list(sql string) (map[string]string, error) {
 		return nil, err
 	}
 	defer func() { _ = rows.Close() }()
+	if err := columns(rows, 2); err != nil {
+		return nil, err
+	}
 	all := make(map[string]string)
 	for {
 		var row [2]driver.Value

@@ -27,13 +27,36 @@ func (s *Session) ForceRelease(ctx context.Context, name string) error {
 	if e := s.entries[key]; e != nil && e.hold != nil && !e.hold.leaving {
 		s.takeAway(e.hold, sqllock.ErrForced)
 	}
-	f := s.forces[key]
-	if f == nil {
-		f = &force{done: make(chan struct{})}
-		s.forces[key] = f
-		s.work.Go(func() { s.force(key, f) })
-	}
+	f, old := s.request(key)
 	s.unlock()
+	err := f.heard(ctx, name)
+	if !old || context.Cause(ctx) != nil {
+		return err
+	}
+	// What was asked before may have been asked of a former holder.
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return sqllock.ErrClosed
+	}
+	f, _ = s.request(key)
+	s.unlock()
+	return f.heard(ctx, name)
+}
+
+// request is the one that is on its way, or a new one.
+func (s *Session) request(key string) (_ *force, old bool) {
+	if f := s.forces[key]; f != nil {
+		return f, true
+	}
+	f := &force{done: make(chan struct{})}
+	s.forces[key] = f
+	s.work.Go(func() { s.force(key, f) })
+	return f, false
+}
+
+// heard waits for the end of the request.
+func (f *force) heard(ctx context.Context, name string) error {
 	select {
 	case <-f.done:
 		return f.err

@@ -79,7 +79,9 @@ func (l *link) ask(sql string) ([]byte, error) {
 		return nil, err
 	}
 	var value [1]driver.Value
-	err = rows.Next(value[:])
+	if err = columns(rows, len(value)); err == nil {
+		err = rows.Next(value[:])
+	}
 	if text, ok := value[0].([]byte); ok {
 		value[0] = bytes.Clone(text) // the driver's own memory
 	}
@@ -106,6 +108,15 @@ func (l *link) ask(sql string) ([]byte, error) {
 	default:
 		return nil, fmt.Errorf("the server has answered with %T", v)
 	}
+}
+
+// columns is an error if the answer has another number of columns than was asked for: it is to somebody else's question, and to read it as the
+// answer to ours would have the driver panic.
+func columns(rows driver.Rows, n int) error {
+	if got := len(rows.Columns()); got != n {
+		return fmt.Errorf("the server has answered with %d columns where %d were asked for", got, n)
+	}
+	return nil
 }
 
 // tell sends one statement that answers with no value.

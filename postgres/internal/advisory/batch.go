@@ -1,6 +1,7 @@
 package advisory
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -27,7 +28,7 @@ type call struct {
 
 	// Of a statement without ops.
 	fill func(*encoder)
-	pass func(values [][]byte)
+	pass func(values [][]byte) error
 }
 
 // The transactions of a batch.
@@ -69,7 +70,10 @@ func (b *batch) identify() {
 	for first < len(b.groups)-1 && len(b.groups[first]) == 0 {
 		first++
 	}
-	who := call{name: "who", pass: func(values [][]byte) { b.pid, _ = integer(values[0]) }}
+	who := call{name: "who", pass: func(values [][]byte) error {
+		b.pid, _ = integer(values[0])
+		return nil
+	}}
 	b.groups[first] = append([]call{who}, b.groups[first]...)
 }
 
@@ -192,8 +196,7 @@ func (b *batch) row(values [][]byte) error {
 		return fmt.Errorf("postgres: a row that nobody asked for")
 	}
 	if c.pass != nil {
-		c.pass(values)
-		return nil
+		return c.pass(values)
 	}
 	if c.name == "holders" {
 		pid, _ := integer(values[0])
@@ -216,10 +219,9 @@ func (b *batch) row(values [][]byte) error {
 		o.code, o.null = integer(values[0])
 	case "unguarded", "notify", "mark":
 		o.code = int64(bit(truth(values[0])))
-	case "permit":
-		o.code, o.null = integer(values[0])
-		if place, null := integer(values[1]); !null {
-			o.slot = int32(o.slots[place-1])
+	case "lock", "lock_many", "share", "permit":
+		if err := o.attempted(values); err != nil {
+			return fmt.Errorf("postgres: %s: %w", c.name, err)
 		}
 	default:
 		o.code, o.null = integer(values[0])
@@ -228,11 +230,36 @@ func (b *batch) row(values [][]byte) error {
 	return nil
 }
 
+// errNoAnswer says that a row is not what the statement returns: it is the answer to somebody else's.
+var errNoAnswer = errors.New("the server answers what nobody asked")
+
+// attempted takes in the answer to an attempt. What is no answer is no refusal either.
+func (o *op) attempted(values [][]byte) error {
+	if o.code, o.null = integer(values[0]); values[0] == nil {
+		return nil
+	}
+	if len(values[0]) != 8 || o.code < yielded {
+		return errNoAnswer
+	}
+	if o.req.Mode != sqllock.ModePermit || o.code < 0 {
+		return nil
+	}
+	if len(values) < 2 {
+		return errNoAnswer
+	}
+	place, null := integer(values[1])
+	if null || place < 1 || place > int64(len(o.slots)) {
+		return errNoAnswer
+	}
+	o.slot = int32(o.slots[place-1])
+	return nil
+}
+
 // complete is the end of the current call.
 func (b *batch) complete() error {
 	c := b.current()
 	if c == nil || c.pass == nil && c.name != "holders" && b.rows != len(c.ops) {
-		return fmt.Errorf("postgres: the server answers what nobody asked")
+		return fmt.Errorf("postgres: %w", errNoAnswer)
 	}
 	if c.name == "holders" {
 		c.ops[0].answered = true

@@ -42,9 +42,13 @@ func (c *check) add(b *batch) {
 		return
 	}
 	c.found = make(map[server]bool)
-	b.groups[asking] = []call{{name: "mine", pass: func(values [][]byte) {
+	b.groups[asking] = []call{{name: "mine", pass: func(values [][]byte) error {
+		if len(values) < 3 {
+			return fmt.Errorf("postgres: %w", errNoAnswer)
+		}
 		key, _ := integer(values[1])
 		c.found[server{truth(values[0]), key, truth(values[2])}] = true
+		return nil
 	}}}
 }
 
@@ -54,7 +58,7 @@ func dropping(locks []server) call {
 		e.bools(len(locks), func(i int) bool { return locks[i].single })
 		e.int8s(len(locks), func(i int) int64 { return locks[i].key })
 		e.bools(len(locks), func(i int) bool { return locks[i].exclusive })
-	}, pass: func([][]byte) {}}
+	}, pass: func([][]byte) error { return nil }}
 }
 
 // arrived takes in the answer. An error ends the session.

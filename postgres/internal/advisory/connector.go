@@ -74,7 +74,10 @@ func (c Connector) hello(ctx context.Context, pg *pgx.Conn, l *link) error {
 	}); err != nil {
 		return fmt.Errorf("postgres: connect: %w", err)
 	}
-	row := result.Rows[0]
+	row, err := rowOf(4, result)
+	if err != nil {
+		return err
+	}
 	switch version := string(row[1]); {
 	case strings.Contains(version, "CockroachDB"): // of which some have -1 for every process
 		return fmt.Errorf("postgres: %w: this is %.40s, where advisory locks do nothing; use a lock of its own, such as SELECT FOR UPDATE", sqllock.ErrRefused, version)
@@ -136,8 +139,20 @@ func process(ctx context.Context, pg *pgx.Conn) (uint32, error) {
 	}); err != nil {
 		return 0, fmt.Errorf("postgres: connect: %w", err)
 	}
-	pid, err := strconv.ParseUint(string(results[0].Rows[0][0]), 10, 32)
+	row, err := rowOf(1, results...)
+	if err != nil {
+		return 0, err
+	}
+	pid, err := strconv.ParseUint(string(row[0]), 10, 32)
 	return uint32(pid), err
+}
+
+// rowOf is the one row of the last result. There is another only where somebody between us and the server mixes up the answers.
+func rowOf(columns int, results ...*pgconn.Result) ([][]byte, error) {
+	if n := len(results); n > 0 && len(results[n-1].Rows) == 1 && len(results[n-1].Rows[0]) == columns {
+		return results[n-1].Rows[0], nil
+	}
+	return nil, fmt.Errorf("postgres: connect: %w", errNoAnswer)
 }
 
 // patiently asks again if the statement_timeout that the role or the database has by default was too short. While the connection may
@@ -158,8 +173,9 @@ func patiently(ctx context.Context, pg *pgx.Conn, ask func() error) error {
 }
 
 // tokenGap is what each new session adds to the sequence, once, waiting for the disk. Then it asks for tokens without waiting, and for nothing else
-// that the disk would have to remember: a crash of the server, or a fail-over to a replica that was behind, may take the sequence back, but ends all
-// sessions too, and no new one gets a token before it has left behind what could have been given out since.
+// that the disk would have to remember: a crash of the server, or a fail-over to a synchronous replica, may take the sequence back, but ends all
+// sessions too, and no new one gets a token before it has left behind what could have been given out since. A replica that has not heard of the
+// addition itself brings the same tokens again.
 const tokenGap = 1 << 28
 
 // prepare makes the connection ours: settings, statements, the locks that show that it lives, and LISTEN.
@@ -202,7 +218,11 @@ func (c Connector) prepare(ctx context.Context, pg *pgx.Conn, l *link) error {
 	if err != nil {
 		return err
 	}
-	switch string(results[len(results)-1].Rows[0][0]) {
+	row, err := rowOf(1, results...)
+	if err != nil {
+		return err
+	}
+	switch string(row[0]) {
 	case "t":
 		return nil
 	case "f":

@@ -54,7 +54,18 @@ func TestMain(m *testing.M) {
 	case "shell":
 		shell()
 	}
+	heedSignals()
 	goleak.VerifyTestMain(m)
+}
+
+// heedSignals is for who runs the tests in the background of a script, or with nohup: the shell has signals ignored there, and what a process
+// ignores, the programs that it starts ignore too.
+func heedSignals() {
+	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP} {
+		if signal.Ignored(sig) {
+			signal.Notify(make(chan os.Signal, 1), sig)
+		}
+	}
 }
 
 // startArgs starts the command in our arguments, forwarding signals to it.
