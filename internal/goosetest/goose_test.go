@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"path/filepath"
+	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"testing/fstest"
@@ -159,13 +161,12 @@ func TestProviderThatLosesItsLockRollsBackAndStops(t *testing.T) {
 	t.Parallel()
 	dsn := testdb.Postgres(t)
 	backend := advisory(t, dsn)
-	told := make(chan struct{})
-	p := provider(t, goose.DialectPostgres, "pgx", dsn, gated, client(t, backend, sqllock.WithTracer(lossTracer{told: told})))
+	p := provider(t, goose.DialectPostgres, "pgx", dsn, gated, client(t, backend))
 	s := newScene(t, dsn, func() error { _, err := p.Up(t.Context()); return err })
 
 	_, err := backend.Terminate(t.Context(), name)
 	require.NoError(t, err)
-	<-told
+	awaitCut(t)
 	_, err = s.gate.ExecContext(t.Context(), "COMMIT")
 	require.NoError(t, err)
 
@@ -174,13 +175,18 @@ func TestProviderThatLosesItsLockRollsBackAndStops(t *testing.T) {
 	assert.Equal(t, 1, number(t, s.db, "SELECT max(version_id) FROM goose_db_version"))
 }
 
-// lossTracer tells when the lock is lost.
-type lossTracer struct {
-	sqllock.NopTracer
-	told chan struct{}
+// awaitCut returns once the locker has waited for the statement under way for so long that a mutex lets it go first.
+func awaitCut(t *testing.T) {
+	t.Helper()
+	seen := 0
+	require.Eventually(t, func() bool {
+		stacks := make([]byte, 1<<20)
+		if strings.Contains(string(stacks[:runtime.Stack(stacks, true)]), "migrations.cut(") {
+			seen++
+		}
+		return seen == 3
+	}, patience, poll)
 }
-
-func (l lossTracer) TraceLost(sqllock.LostData) { close(l.told) }
 
 func TestGuardCancelsTheMigrationUnderWay(t *testing.T) {
 	t.Parallel()
