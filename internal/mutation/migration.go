@@ -1,0 +1,77 @@
+package main
+
+// Package migrations, and what makes the toolkit's own tables.
+var migrationDefects = []defect{
+	{
+		name: "migration/begun-without-asking-the-database",
+		harm: "a migration is begun although another process has the lock",
+		file: "migrations/driver.go",
+		old:  "\tif err := d.verify(); err != nil {\n\t\treturn fmt.Errorf(\"migrations: the migration to version %d was not begun: %w\", version, err)\n\t}\n",
+		new:  "",
+		pkg:  "./migrations", run: "TestDriverWritesNothingAfterALoss",
+	},
+	{
+		name: "migration/not-asked-again-once-marked",
+		harm: "a lock that is lost while the database is marked does not keep the migration from running beside another",
+		file: "migrations/driver.go",
+		old:  "\tif err := d.verify(); err != nil {\n\t\treturn fmt.Errorf(\"migrations: the database is marked",
+		new:  "\tif err := d.lock.Err(); err != nil {\n\t\treturn fmt.Errorf(\"migrations: the database is marked",
+		pkg:  "./migrations", run: "TestMigrationIsNotRunIfTheLockIsLostWhileItIsMarked",
+	},
+	{
+		name: "migration/unmarked-after-a-loss",
+		harm: "a migration that ran without the lock is recorded as if it had run under it",
+		file: "migrations/driver.go",
+		old:  "\t\tif err := d.lock.Err(); err != nil {\n\t\t\treturn fmt.Errorf(\"migrations: version",
+		new:  "\t\tif err := d.lock.Err(); err != nil && version < -1 {\n\t\t\treturn fmt.Errorf(\"migrations: version",
+		pkg:  "./migrations", run: "TestMigrationThatOutlivesItsLockStaysMarked",
+	},
+	{
+		name: "migration/opens-before-it-locks",
+		harm: "two processes that start together make the version table at the same time",
+		file: "migrations/driver.go",
+		old:  "\tlock, err := locks.Acquire(ctx, name)\n\tif err != nil {\n\t\treturn nil, notLocked(err)\n\t}\n",
+		new:  "\tif early, err := open(); err == nil {\n\t\tdefer func() { _ = early.Close() }()\n\t}\n\tlock, err := locks.Acquire(ctx, name)\n\tif err != nil {\n\t\treturn nil, notLocked(err)\n\t}\n",
+		pkg:  "./migrations", run: "TestOpenLocksBeforeItOpens",
+	},
+	{
+		name: "migration/failed-open-keeps-the-lock",
+		harm: "after a failure nobody migrates any more while the process lives",
+		file: "migrations/driver.go",
+		old:  "\t\tif !opened { // also when open panics",
+		new:  "\t\tif opened { // also when open panics",
+		pkg:  "./migrations", run: "TestOpenThatFailsLeavesNothingLocked",
+	},
+	{
+		name: "migration/unlock-hides-the-loss",
+		harm: "migrations that did not all run under the lock are reported as if they had",
+		file: "migrations/driver.go",
+		old:  "\tif err := d.lock.Err(); err != nil {\n\t\treturn fmt.Errorf(\"migrations: the migrations did not",
+		new:  "\tif err := d.lock.Err(); err != nil && d.inner == nil {\n\t\treturn fmt.Errorf(\"migrations: the migrations did not",
+		pkg:  "./migrations", run: "TestUnlockTellsOfALoss",
+	},
+	{
+		name: "migration/up-goes-on-after-a-loss",
+		harm: "the next migration is begun although another process has the lock",
+		file: "migrations/up.go",
+		old:  "return verdict(upWhile(m, func() error { return verified(ctx, lock) }))",
+		new:  "return verdict(upWhile(m, func() error { return context.Cause(ctx) }))",
+		pkg:  "./migrations", run: "TestUpBeginsNoMigrationAfterALoss",
+	},
+	{
+		name: "migration/connection-goes-on-after-a-loss",
+		harm: "goose goes on migrating after its lock was lost",
+		file: "migrations/goose.go",
+		old:  "if !errors.Is(lock.Err(), sqllock.ErrReleased) {",
+		new:  "if errors.Is(lock.Err(), sqllock.ErrReleased) && g.name == \"\" {",
+		pkg:  "./migrations", run: "TestSessionThatHasLostItsLockDoesNotGoOn",
+	},
+	{
+		name: "migration/impatient",
+		harm: "a process that starts while another one migrates fails instead of waiting",
+		file: "migrations/internal/lockschema/patience.go",
+		old:  "ctx.Err() == nil && !busy(err)",
+		new:  "ctx.Err() == nil && (true || !busy(err))",
+		pkg:  "./migrations/internal/lockschema", run: "TestPatienceLastsUntilNobodyIsAtWork",
+	},
+}
