@@ -64,9 +64,9 @@ func main() {
 		log.Fatal(err)
 	}
 	s := &server{elector: elector, address: address}
+	fmt.Println(*name, "serves", address)
 	go s.follow(ctx)
 	go func() { log.Fatal(http.Serve(listener, s)) }()
-	fmt.Println(*name, "serves", address)
 
 	// It returns when ctx has ended and the lock is released, so that somebody else leads already while this process ends.
 	if err := elector.Run(ctx); err != nil {
