@@ -101,14 +101,6 @@ var sqliteDefects = []defect{
 		pkg:  "./sqlite", run: "TestTable/LockTxExcludesLeasesAndLockTx",
 	},
 	{
-		name: "sqlite/unlock-before-commit",
-		harm: "the next holder reads what was there before the commit of the last one",
-		file: "sqlite/tx.go",
-		old:  "\treturn explain(t.file.path, \"commit\", began.Commit())\n",
-		new:  "\t_ = lock.Release(ctx)\n\treturn explain(t.file.path, \"commit\", began.Commit())\n",
-		pkg:  "./sqlite", run: "TestTable/(WithTxReadsWhatThePreviousHolderCommitted|WithTxExcludes)",
-	},
-	{
 		name: "sqlite/tokens-begin-anew",
 		harm: "after a Purge old fencing tokens are given out again",
 		file: "sqlite/sql/seed.sql",

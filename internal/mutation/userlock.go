@@ -19,14 +19,6 @@ var namedDefects = []defect{
 		pkg:  "./mysql", run: "TestNamedAnswerThatHasLainUnreadGrantsNothing",
 	},
 	{
-		name: "named/old-grant-believed",
-		harm: "a process that was stopped while it waited believes in a grant that the server has taken back",
-		file: "mysql/internal/named/park.go",
-		old:  "if waited < s.cfg.limit()/2 {",
-		new:  "if waited < 1<<62 {",
-		pkg:  "./mysql", run: "TestNamedGrantThatLayUnreadIsNone",
-	},
-	{
 		name: "named/holder-as-patient-as-the-server",
 		harm: "the server ends a silent session, and gives its locks to others, before the holder gives it up",
 		file: "mysql/internal/named/connector.go",
