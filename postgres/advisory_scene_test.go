@@ -123,8 +123,10 @@ func (s *scene) waits(c *sqllock.Client, name string, opts ...sqllock.Option) <-
 		got <- grant{l, err}
 	}()
 	s.eventually(func() bool {
-		if len(got) > 0 {
-			s.Fatalf("granted instead of waiting: %v", s.infos(name))
+		select {
+		case g := <-got:
+			s.Fatalf("ended instead of waiting: %v, %v; now %v", g.lock, g.err, s.infos(name))
+		default:
 		}
 		return s.waiters(name) == 1
 	}, "somebody waits")

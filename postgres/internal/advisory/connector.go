@@ -67,11 +67,8 @@ func (c Connector) open(ctx context.Context, clock sqllock.Clock) (_ *link, err 
 
 // hello asks who answers, in a way that every server and pooler understands.
 func (c Connector) hello(ctx context.Context, pg *pgx.Conn, l *link) error {
-	var result *pgconn.Result
-	if err := patiently(ctx, pg, func() error {
-		result = pg.PgConn().ExecParams(ctx, statement("hello", 0), [][]byte{[]byte(c.Schema)}, nil, nil, nil).Read()
-		return result.Err
-	}); err != nil {
+	result, err := query(ctx, pg, statement("hello", 0), []byte(c.Schema))
+	if err != nil {
 		return fmt.Errorf("postgres: connect: %w", err)
 	}
 	row, err := rowOf(4, result)
@@ -132,14 +129,11 @@ var errShared = fmt.Errorf("postgres: %w: a pooler shares server connections bet
 
 // process is the server process that runs a statement.
 func process(ctx context.Context, pg *pgx.Conn) (uint32, error) {
-	var results []*pgconn.Result
-	if err := patiently(ctx, pg, func() (err error) {
-		results, err = pg.PgConn().Exec(ctx, "SELECT pg_catalog.pg_backend_pid()").ReadAll()
-		return err
-	}); err != nil {
+	result, err := query(ctx, pg, "SELECT pg_catalog.pg_backend_pid()")
+	if err != nil {
 		return 0, fmt.Errorf("postgres: connect: %w", err)
 	}
-	row, err := rowOf(1, results...)
+	row, err := rowOf(1, result)
 	if err != nil {
 		return 0, err
 	}
@@ -155,21 +149,33 @@ func rowOf(columns int, results ...*pgconn.Result) ([][]byte, error) {
 	return nil, fmt.Errorf("postgres: connect: %w", errNoAnswer)
 }
 
-// patiently asks again if the statement_timeout that the role or the database has by default was too short. While the connection may
-// turn out to be shared with others, nothing may be set on it for longer than a transaction.
-func patiently(ctx context.Context, pg *pgx.Conn, ask func() error) error {
-	err := ask()
+// query asks one thing, however short a statement_timeout the role or the database has by default. While the connection may turn out to be shared with
+// others, nothing may be set on it for longer than a transaction; and as the idle_in_transaction_session_timeout may be as short, the server gets the
+// whole transaction at once, and ends it without us.
+func query(ctx context.Context, pg *pgx.Conn, question string, args ...[]byte) (result *pgconn.Result, err error) {
+	result = new(pgconn.Result)
 	const tries = 10 // each begins with what takes the server no time
-	for try := 0; sqlState(err) == queryCanceled && try < tries; try++ {
-		_, err = pg.PgConn().Exec(ctx, "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0").ReadAll()
-		if err == nil {
-			err = ask()
+	for try := 0; try == 0 || sqlState(err) == queryCanceled && try < tries; try++ {
+		pipeline := pg.PgConn().StartPipeline(ctx)
+		pipeline.SendQueryParams("SELECT pg_catalog.set_config('statement_timeout', '0', true)", nil, nil, nil, nil)
+		pipeline.SendQueryParams(question, args, nil, nil, nil)
+		err = pipeline.Sync()
+		for err == nil {
+			var answer any
+			if answer, err = pipeline.GetResults(); err == nil {
+				reader, ok := answer.(*pgconn.ResultReader)
+				if !ok { // all has been answered
+					break
+				}
+				result = reader.Read()
+				err = result.Err
+			}
 		}
-		if _, end := pg.PgConn().Exec(ctx, "COMMIT").ReadAll(); err == nil {
+		if end := pipeline.Close(); err == nil {
 			err = end
 		}
 	}
-	return err
+	return result, err
 }
 
 // tokenGap is what each new session adds to the sequence, once, waiting for the disk. Then it asks for tokens without waiting, and for nothing else
@@ -182,9 +188,7 @@ const tokenGap = 1 << 28
 func (c Connector) prepare(ctx context.Context, pg *pgx.Conn, l *link) error {
 	seconds := func(d time.Duration) []byte { return strconv.AppendInt(nil, int64(max(d/time.Second, 1)), 10) }
 	settings := [][]byte{strconv.AppendInt(nil, c.Timeout.Milliseconds(), 10), seconds(c.Timeout / 3), seconds(c.ping())}
-	if err := patiently(ctx, pg, func() error {
-		return pg.PgConn().ExecParams(ctx, statement("settings", 0), settings, nil, nil, nil).Read().Err
-	}); err != nil {
+	if _, err := query(ctx, pg, statement("settings", 0), settings...); err != nil {
 		return err
 	}
 	if l.sequence != 0 {

@@ -62,7 +62,7 @@ func FuzzConnect(f *testing.F) {
 		return says(&pgproto3.ParseComplete{}, &pgproto3.BindComplete{}, d, m, done)
 	}
 	end := says(idle)
-	complete := func(columns ...string) []byte { return append(text(columns...), end...) }
+	complete := func(columns ...string) []byte { return slices.Concat(text("0"), text(columns...), end) }
 	simple := func(column string) []byte { return append(text(column)[10:], end...) } // without ParseComplete and BindComplete
 	hello, settings := complete("4711", "PostgreSQL 15", "f", "0"), complete("15s")
 	var prepares []byte
@@ -75,11 +75,11 @@ func FuzzConnect(f *testing.F) {
 	f.Add(hello, settings, prepares, end)
 	f.Add(hello, settings, prepares, append(simple("t")[:len(simple("t"))-len(end)], 'Z', 0, 0, 0, 5, 'T'))
 	f.Add(complete("4711", "PostgreSQL 15", "f", "77"), settings, simple("t"), append(slices.Clone(prepares), simple("t")...))
-	f.Add(complete("4712", "PostgreSQL 15", "f", "0"), simple("4712"), end, end)
+	f.Add(complete("4712", "PostgreSQL 15", "f", "0"), complete("4712"), end, end)
 	f.Add(complete("4711", "PostgreSQL 15", "t", "0"), settings, prepares, simple("t"))
 	f.Add(complete("4711"), settings, prepares, simple("t"))
 	f.Add(end, end, end, end)
-	f.Add(says(&pgproto3.ErrorResponse{SeverityUnlocalized: "ERROR", Code: queryCanceled}, idle), end, hello, end)
+	f.Add(says(&pgproto3.ErrorResponse{SeverityUnlocalized: "ERROR", Code: queryCanceled}, idle), hello, settings, prepares)
 	f.Fuzz(func(t *testing.T, first, second, third, fourth []byte) {
 		answers := [][]byte{first, second, third, fourth}
 		if slices.ContainsFunc(answers, immense) || immense(slices.Concat(answers...)) {
