@@ -20,7 +20,7 @@
 // # Where things are
 //
 // A file for each family of contestants: ours.go, floor.go, hand_postgres.go, hand_mysql.go, goose.go, redis.go, etcd.go, zookeeper.go. A
-// file for each measure: latency.go, throughput.go, handover.go, takeover.go, waiting.go, holding.go, election.go, guard.go. The servers are
+// file for each measure: latency.go, throughput.go, handover.go, takeover.go, waiting.go, holding.go, election.go, guard.go, distance.go. The servers are
 // in server_*.go, the rounds in measure.go, the tables in table.go, the charts in chart.go. Hand-over, take-over and elections are
 // between processes, which are this program again: process.go and child.go.
 package main

@@ -49,9 +49,9 @@ type result struct {
 
 // measures are all there are.
 func measures(s settings) []measure {
-	crowd, hoards, levels := 1000, []int{1000, 10_000}, []int{16, 64, 256, 1024}
+	crowd, hoards, levels, trips := 1000, []int{1000, 10_000}, []int{16, 64, 256, 1024}, []int{1, 10, 50}
 	if s.quick {
-		crowd, hoards, levels = 100, []int{300}, []int{16, 256}
+		crowd, hoards, levels, trips = 100, []int{300}, []int{16, 256}, []int{10}
 	}
 	all := []measure{latency()}
 	for _, n := range levels {
@@ -61,7 +61,11 @@ func measures(s settings) []measure {
 	for _, n := range hoards {
 		all = append(all, holding(n))
 	}
-	return append(all, election(), guardOverhead())
+	all = append(all, election(), guardOverhead())
+	for _, ms := range trips {
+		all = append(all, distance(time.Duration(ms)*time.Millisecond))
+	}
+	return all
 }
 
 func selectMeasures(s settings) []measure {

@@ -54,7 +54,7 @@ type pool struct{ db *sql.DB }
 
 func newPool(c driver.Connector) pool {
 	db := sql.OpenDB(c)
-	db.SetMaxIdleConns(3) // the bell, work, and a renewal beside it
+	db.SetMaxIdleConns(2 + lanes) // the bell, and a renewal beside the work
 	db.SetConnMaxIdleTime(idleTimeout)
 	return pool{db}
 }

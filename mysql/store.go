@@ -105,7 +105,7 @@ func (s *store) Reconcile(ctx context.Context, id lease.SessionID, known []lease
 		return 0, nil, lease.ErrGone
 	}
 	if len(unknown) > 0 {
-		_, err = s.Release(ctx, unknown)
+		_, err = s.Release(ctx, 0, unknown)
 	}
 	return raised.Int64, present, err
 }
@@ -318,7 +318,7 @@ var evicting = []statement{
 	{name: "evict_holders"},
 }
 
-func (s *store) Release(ctx context.Context, refs []lease.Ref) (freed []lease.Freed, err error) {
+func (s *store) Release(ctx context.Context, _ int, refs []lease.Ref) (freed []lease.Freed, err error) {
 	if len(refs) == 1 {
 		if ok, err := s.releaseOne(ctx, refs[0]); ok || err != nil {
 			return []lease.Freed{lease.Released}, err
@@ -359,6 +359,12 @@ func (s *store) Release(ctx context.Context, refs []lease.Ref) (freed []lease.Fr
 	}})
 	return freed, err
 }
+
+// lanes is how many connections share what many goroutines want: each has one core of the server.
+const lanes = 2
+
+// Lanes implements [lease.Store]: the pool has a connection for each.
+func (s *store) Lanes() int { return lanes }
 
 func (s *store) Collect(ctx context.Context) error {
 	return s.transact(ctx, "collect", s.pool, func() []statement {

@@ -12,18 +12,25 @@ import (
 )
 
 // store is the lock table as one Client's lease engine uses it, over two connections: one for everything that changes locks, and one
-// that renews and listens, so that a renewal never waits for anything else.
+// that renews and listens, so that a renewal never waits for anything else. Where many goroutines want something at a time there is one more
+// for a part of that, which another core of the server does.
 type store struct {
 	*TableBackend
-	work  *conn
+	work  [lanes]*conn
 	watch *watch
 	log   *slog.Logger
 }
 
+const lanes = 2
+
 var _ lease.Store = (*store)(nil)
 
 func newStore(t *TableBackend, log *slog.Logger) *store {
-	return &store{TableBackend: t, work: newConn(t.pool), watch: newWatch(t.pool, t.sql), log: log}
+	s := &store{TableBackend: t, watch: newWatch(t.pool, t.sql), log: log}
+	for lane := range s.work {
+		s.work[lane] = newConn(t.pool)
+	}
+	return s
 }
 
 // statement is one statement of a transaction, and what to do with its rows.
@@ -119,7 +126,7 @@ func (s *store) Open(ctx context.Context, id lease.SessionID, owner string, ttl 
 	if err := s.Check(ctx); err != nil {
 		return err
 	}
-	return s.transact(ctx, "open session", s.work, one("open", id, owner, ttl.Microseconds()))
+	return s.transact(ctx, "open session", s.work[0], one("open", id, owner, ttl.Microseconds()))
 }
 
 func (s *store) Renew(ctx context.Context, id lease.SessionID, ttl time.Duration) (epoch int64, err error) {
@@ -143,7 +150,7 @@ func (s *store) Reconcile(ctx context.Context, id lease.SessionID, known []lease
 	resources, tokens := columns(known)
 	found := false
 	var freed []int64
-	err = s.transact(ctx, "reconcile", s.work, func() []statement {
+	err = s.transact(ctx, "reconcile", s.work[0], func() []statement {
 		found, present, freed = false, nil, nil
 		return []statement{
 			{"claim", []any{id}, nil},
@@ -176,7 +183,7 @@ func (s *store) Reconcile(ctx context.Context, id lease.SessionID, known []lease
 
 func (s *store) End(ctx context.Context, id lease.SessionID) error {
 	var freed []int64
-	err := s.transact(ctx, "end session", s.work, func() []statement {
+	err := s.transact(ctx, "end session", s.work[0], func() []statement {
 		freed = nil
 		return []statement{
 			{"claim", []any{id}, nil},
@@ -192,12 +199,12 @@ func (s *store) End(ctx context.Context, id lease.SessionID) error {
 }
 
 func (s *store) Seed(ctx context.Context, names []string) error {
-	return s.transact(ctx, "seed", s.work, one("seed", s.opts.namespace, names))
+	return s.transact(ctx, "seed", s.work[0], one("seed", s.opts.namespace, names))
 }
 
 func (s *store) Enlist(ctx context.Context, id lease.SessionID, epoch int64, wants []lease.Want) (waiters []int64, err error) {
 	a := arrays(wants)
-	err = s.transact(ctx, "enlist", s.work, func() []statement {
+	err = s.transact(ctx, "enlist", s.work[0], func() []statement {
 		waiters = nil
 		return []statement{{"enlist", []any{s.opts.namespace, a.names, id, epoch, a.modes, a.permits}, func(r pgx.Rows) error {
 			var waiter int64
@@ -211,7 +218,7 @@ func (s *store) Enlist(ctx context.Context, id lease.SessionID, epoch int64, wan
 
 func (s *store) Delist(ctx context.Context, waiters []int64) error {
 	var freed []int64
-	err := s.transact(ctx, "delist", s.work, func() []statement {
+	err := s.transact(ctx, "delist", s.work[0], func() []statement {
 		freed = nil
 		return []statement{{"delist", []any{waiters}, appendInt(&freed)}}
 	})
@@ -222,7 +229,7 @@ func (s *store) Delist(ctx context.Context, waiters []int64) error {
 }
 
 func (s *store) Wake(ctx context.Context, resources []int64) error {
-	return s.transact(ctx, "wake", s.work, one("wake", resources))
+	return s.transact(ctx, "wake", s.work[0], one("wake", resources))
 }
 
 // patience is how long a patient attempt waits for a resource that a transaction has locked.
@@ -274,7 +281,7 @@ func (s *store) acquire(ctx context.Context, b lease.Batch, evict bool) (outcome
 		outcomes[n-1] = o
 		return nil
 	}}
-	err = s.transact(ctx, "acquire", s.work, func() []statement {
+	err = s.transact(ctx, "acquire", s.work[b.Lane], func() []statement {
 		stale, expired = false, nil
 		return append(tx, grant)
 	})
@@ -317,13 +324,13 @@ func busy(n int) []lease.Outcome {
 
 var fates = map[string]lease.Freed{"missing": lease.Missing, "guarded": lease.Guarded, "released": lease.Released}
 
-func (s *store) Release(ctx context.Context, refs []lease.Ref) (freed []lease.Freed, err error) {
+func (s *store) Release(ctx context.Context, lane int, refs []lease.Ref) (freed []lease.Freed, err error) {
 	resources, tokens := columns(refs)
 	durable := "off"
 	if s.opts.noListen {
 		durable = "on"
 	}
-	err = s.transact(ctx, "release", s.work, func() []statement {
+	err = s.transact(ctx, "release", s.work[lane], func() []statement {
 		freed = make([]lease.Freed, len(refs))
 		return []statement{{"release", []any{resources, tokens, durable}, func(r pgx.Rows) error {
 			var n int64 // counts from 1
@@ -338,15 +345,18 @@ func (s *store) Release(ctx context.Context, refs []lease.Ref) (freed []lease.Fr
 	return freed, err
 }
 
+// Lanes implements [lease.Store].
+func (s *store) Lanes() int { return lanes }
+
 func (s *store) Collect(ctx context.Context) error {
-	return s.transact(ctx, "collect", s.work, func() []statement {
+	return s.transact(ctx, "collect", s.work[0], func() []statement {
 		return []statement{{name: "collect_sessions"}, {name: "collect_waiters"}}
 	})
 }
 
 // Check looks at the schema each time: a session is opened rarely, and the tables may have been migrated meanwhile.
 func (s *store) Check(ctx context.Context) error {
-	return s.work.use(ctx, func(pg *pgx.Conn) error { return s.checkSchema(ctx, pg) })
+	return s.work[0].use(ctx, func(pg *pgx.Conn) error { return s.checkSchema(ctx, pg) })
 }
 
 func (s *store) Poll() time.Duration { return s.opts.poll }
@@ -355,7 +365,9 @@ func (s *store) Permanent(err error) bool { return permanent(err) }
 
 func (s *store) Close() error {
 	s.watch.conn.close()
-	s.work.close()
+	for _, c := range s.work {
+		c.close()
+	}
 	return nil
 }
 

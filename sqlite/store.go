@@ -276,7 +276,7 @@ func (s *store) grant(t tx, id lease.SessionID, l look, w lease.Want) (lease.Out
 	return lease.Outcome{Verdict: lease.Granted, Ref: ref}, err
 }
 
-func (s *store) Release(ctx context.Context, refs []lease.Ref) (freed []lease.Freed, err error) {
+func (s *store) Release(ctx context.Context, _ int, refs []lease.Ref) (freed []lease.Freed, err error) {
 	err = s.relaxedly(ctx, "release", func(t tx) error {
 		freed = make([]lease.Freed, len(refs))
 		for i, ref := range refs {
@@ -289,6 +289,9 @@ func (s *store) Release(ctx context.Context, refs []lease.Ref) (freed []lease.Fr
 	})
 	return freed, err
 }
+
+// Lanes implements [lease.Store]: one at a time can write.
+func (s *store) Lanes() int { return 1 }
 
 func (s *store) Collect(ctx context.Context) error {
 	return s.relaxedly(ctx, "collect", func(t tx) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 )
 
@@ -107,10 +108,26 @@ func (c *Client) wait(ctx context.Context, l *Lock) (Hold, error) {
 }
 
 func (c *Client) tryOne(ctx context.Context, l *Lock) Result {
-	reqs := [1]*Request{&l.req}
-	var results [1]Result
-	c.session.Try(ctx, reqs[:], results[:])
-	return results[0]
+	s := singles.Get().(*single)
+	s.reqs[0] = &l.req
+	c.session.Try(ctx, s.reqs[:], s.results[:])
+	r := s.results[0]
+	s.free()
+	return r
+}
+
+// single is what a session is asked about one lock.
+type single struct {
+	reqs    [1]*Request
+	results [1]Result
+	answer  [1]error
+}
+
+var singles = sync.Pool{New: func() any { return new(single) }}
+
+func (s *single) free() {
+	*s = single{}
+	singles.Put(s)
 }
 
 // settle tells the queue how an attempt has ended.

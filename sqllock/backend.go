@@ -44,7 +44,7 @@ type SessionConfig struct {
 
 // Session is a Client's side of a [Backend]: everything that the Client holds there and waits for there. Its methods are
 // safe for concurrent use. Contexts bound how long the *caller* waits: what is on the wire when a context ends is
-// finished by the session, and a lock granted too late is given back by it.
+// finished by the session, and a lock granted too late is given back by it. Slices belong to the caller again when a method has returned.
 type Session interface {
 	// Ping connects, and finds out whether locks can be taken. Errors match [ErrSchema] or [ErrRefused] where they are the cause.
 	Ping(ctx context.Context) error

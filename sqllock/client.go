@@ -95,8 +95,8 @@ func (c *Client) usableFor(name string) error {
 // prepare turns a name and options into a Lock that is not held yet.
 func (c *Client) prepare(name string, opts []Option) (*Lock, options, error) {
 	o := c.cfg.options
-	for _, opt := range opts {
-		opt.applyRequest(&o)
+	if len(opts) > 0 {
+		o = o.with(opts)
 	}
 	if err := c.usableFor(name); err != nil {
 		return nil, o, err

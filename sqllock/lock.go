@@ -120,9 +120,10 @@ func (l *Lock) Release(ctx context.Context) error {
 	}
 	c := l.client
 	traced := c.cfg.tracer.TraceReleaseStart(ctx, ReleaseStart{Name: l.req.Name, Token: l.Token(), Held: l.heldFor()})
-	var answer [1]error
-	c.session.Release(c.patience.context(), l.hold[:], answer[:])
-	err := l.released(answer[0])
+	s := singles.Get().(*single)
+	c.session.Release(c.patience.context(), l.hold[:], s.answer[:])
+	err := l.released(s.answer[0])
+	s.free()
 	c.cfg.tracer.TraceReleaseEnd(traced, ReleaseEnd{Name: l.req.Name, Err: err})
 	return err
 }

@@ -90,6 +90,14 @@ func TTL(d time.Duration) ClientOrCallOption {
 	})
 }
 
+// with is a function of its own because what options change is allocated, and most calls have none.
+func (o options) with(opts []Option) options {
+	for _, opt := range opts {
+		opt.applyRequest(&o)
+	}
+	return o
+}
+
 // Wait bounds how long Acquire, AcquireAll and Do wait, beside their context. When it has passed the error matches
 // [ErrNotAcquired]. Wait(0) is a single attempt.
 func Wait(d time.Duration) ClientOrCallOption {

@@ -57,6 +57,42 @@ func TestManyAttemptsAreFewBatches(t *testing.T) {
 	})
 }
 
+// Lanes end before anything else begins: to reconcile after the failure of one would take away what another is being granted.
+func TestLargeBatchTakesLanesAndWaitsForAll(t *testing.T) {
+	play(t, func(s *scene) {
+		p := s.party("p")
+		p.store.lanes = 2
+		all := names(2 * laneSize)
+		for _, name := range append(all, "blocker") {
+			s.release(p.acquire(name))
+		}
+		slow, slower := newGate(), newGate()
+		p.store.meets("Acquire", slow.slowRequest, slower.slowReply, loseReply)
+		blocker := p.try("blocker")
+		var tries []*acquisition
+		for _, name := range all {
+			tries = append(tries, p.try(name))
+		}
+		p.store.log()
+		slow.pass()
+		first := blocker.granted()
+		assert.Equal(s, []string{"Acquire", "Acquire"}, p.store.log(), "one has failed, and the other is under way")
+		slower.pass()
+		assert.Contains(s, p.store.log(), "Reconcile")
+		var held []*sqllock.Lock
+		for i, a := range tries {
+			l := a.granted()
+			require.NoError(s, l.Err())
+			assert.Len(s, s.table.holders(all[i]), 1)
+			held = append(held, l)
+		}
+		for _, l := range held {
+			require.NoError(s, l.Verify(s.Context()))
+		}
+		s.release(append(held, first)...)
+	})
+}
+
 // A statement cannot grant one row twice.
 func TestNameOccursOnceInABatch(t *testing.T) {
 	play(t, func(s *scene) {

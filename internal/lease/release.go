@@ -27,13 +27,13 @@ func (r *release) finish(err error) {
 }
 
 // runReleases sends a batch of releases.
-func (e *Engine) runReleases(batch []*release) {
+func (e *Engine) runReleases(lane int, batch []*release) {
 	refs := make([]Ref, len(batch))
 	for i, r := range batch {
 		refs[i] = r.hold.ref
 	}
 	ctx, cancel := e.call()
-	freed, err := e.store.Release(ctx, refs)
+	freed, err := e.store.Release(ctx, lane, refs)
 	cancel()
 
 	e.mu.Lock()

@@ -10,8 +10,8 @@ import (
 
 // Store is the lock table of one database, seen by one [Engine]. Every method is one round trip where the database
 // allows, and one transaction; it retries deadlocks and serialization failures by itself. Renew may run beside any
-// other method; the rest are called one at a time, but for Verify, Locks, ForceRelease, Publish and Leader, which callers
-// run directly. Times are the database's, read when the statement runs.
+// other method; the rest are called one at a time, but for Acquire, Release and the Seed that follows one, which run in lanes, and for
+// Verify, Locks, ForceRelease, Publish and Leader, which callers run directly. Times are the database's, read when the statement runs.
 //
 // After an error the caller does not know whether the transaction was committed; the engine reconciles.
 type Store interface {
@@ -49,7 +49,11 @@ type Store interface {
 	Acquire(ctx context.Context, b Batch) ([]Outcome, error)
 
 	// Release gives up holders of one or many sessions, and wakes those who wait for them.
-	Release(ctx context.Context, refs []Ref) ([]Freed, error)
+	Release(ctx context.Context, lane int, refs []Ref) ([]Freed, error)
+
+	// Lanes is how many calls of Acquire, or of Release, may run at a time, each in a lane of its own, counted from 0. They are for
+	// different names, or for different holders.
+	Lanes() int
 
 	// Wake wakes those who are next in line for resources, after a grant that others may share.
 	Wake(ctx context.Context, resources []int64) error
@@ -110,6 +114,8 @@ type Batch struct {
 	Session SessionID
 	Epoch   int64
 	Wants   []Want
+
+	Lane int
 
 	// Patient waits a short while for a resource that somebody has locked in a transaction, instead of skipping it.
 	Patient bool

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/sqllock/toolkit/sqllock"
@@ -24,7 +25,8 @@ type obituary struct {
 const maxBatch = 256
 
 // work does what there is to do, in transactions as large as the queue has become meanwhile, and stops when there is nothing left.
-// It is the only one that changes rows, but for renewals.
+// It is the only one that changes rows, but for renewals, and its lanes have ended before it goes on: so it never reconciles while
+// something is on its way.
 func (e *Engine) work() {
 	for {
 		e.mu.Lock()
@@ -53,9 +55,7 @@ func (e *Engine) work() {
 		for _, s := range doubtful {
 			e.reconcile(s)
 		}
-		if len(releases) > 0 {
-			e.runReleases(releases)
-		}
+		inLanes(e.store.Lanes(), releases, e.runReleases)
 		if len(delists) > 0 {
 			e.attend("delist", func(ctx context.Context) error { return e.store.Delist(ctx, delists) },
 				func() { e.delists = append(e.delists, delists...) })
@@ -244,8 +244,13 @@ func (e *Engine) runBatch(batch []*attempt) {
 		e.fail(batch, err)
 		return
 	}
+	inLanes(e.store.Lanes(), batch, func(lane int, part []*attempt) { e.attempt(s, lane, part) })
+}
+
+// attempt sends a part of a batch whose waiters have their places in line.
+func (e *Engine) attempt(s *session, lane int, batch []*attempt) {
 	e.mu.Lock()
-	b := Batch{Session: s.id, Epoch: s.epoch, Wants: make([]Want, len(batch)), Patient: batch[0].patient()}
+	b := Batch{Session: s.id, Epoch: s.epoch, Wants: make([]Want, len(batch)), Lane: lane, Patient: batch[0].patient()}
 	for i, a := range batch {
 		b.Wants[i] = a.want
 		b.Wants[i].Waiter = a.waiter
@@ -277,6 +282,27 @@ func (e *Engine) runBatch(batch []*attempt) {
 	}
 	e.mu.Unlock()
 	e.fail(failed, seedErr)
+}
+
+// laneSize is how many of a batch are worth a connection of their own.
+const laneSize = 32
+
+// inLanes has parts of a batch done side by side, and returns when all are: a connection has one core of the database.
+func inLanes[T any](lanes int, batch []T, do func(lane int, part []T)) {
+	n := min(lanes, len(batch)/laneSize)
+	if n <= 1 {
+		if len(batch) > 0 {
+			do(0, batch)
+		}
+		return
+	}
+	var others sync.WaitGroup
+	defer others.Wait()
+	size := (len(batch) + n - 1) / n
+	for lane := 1; lane*size < len(batch); lane++ {
+		others.Go(func() { do(lane, batch[lane*size:min((lane+1)*size, len(batch))]) })
+	}
+	do(0, batch[:size])
 }
 
 func unseeded(wants []Want, outcomes []Outcome) []string {
