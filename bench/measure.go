@@ -23,6 +23,7 @@ type measure struct {
 	how         string // it was measured, for the reader
 	columns     []column
 	rounds      int // at most; 0: as many as the flags say
+	finer       int // so many times as many rounds, with slices so many times shorter; 0: 1
 	takes       func(contestant) bool
 	against     func(contestant) string // whom the ratio is with; may be nil
 	play        func(ctx context.Context, l *lab, s *server, c contestant) (sample, error)
@@ -99,6 +100,10 @@ func (l *lab) take(ctx context.Context, m measure) (result, error) {
 	if m.rounds > 0 {
 		rounds = min(rounds, m.rounds)
 	}
+	if m.finer > 0 && !l.quick {
+		l = l.finer(m.finer)
+		rounds *= m.finer
+	}
 	for round := range rounds {
 		for i := range r.field {
 			c := r.field[(i+round)%len(r.field)]
@@ -128,6 +133,13 @@ func (l *lab) take(ctx context.Context, m measure) (result, error) {
 		}
 	}
 	return r, nil
+}
+
+// finer is the same lab for shorter slices.
+func (l *lab) finer(times int) *lab {
+	fine := *l
+	fine.slice /= time.Duration(times)
+	return &fine
 }
 
 func (l *lab) turn(ctx context.Context, m measure, s *server, c contestant) (sample, error) {

@@ -50,7 +50,7 @@ const (
 // from rows begins anew each time.
 func (s *store) transact(ctx context.Context, doing string, c *conn, tx func() []statement, after ...statement) error {
 	for try := 1; ; try++ {
-		err := c.use(ctx, func(pg *pgx.Conn) error { return s.send(ctx, pg, tx(), after) })
+		err := c.use(ctx, func(pg *pgx.Conn) error { return s.send(ctx, pg, settled(tx()), settled(after)) })
 		if code := sqlState(err); try == attempts || code != serializationFailure && code != deadlockDetected {
 			return s.explain(doing, err)
 		}
@@ -60,6 +60,14 @@ func (s *store) transact(ctx context.Context, doing string, c *conn, tx func() [
 			return s.explain(doing, err)
 		}
 	}
+}
+
+// settled has the settings first. What follows a commit is a transaction too.
+func settled(tx []statement) []statement {
+	if len(tx) == 0 {
+		return nil
+	}
+	return append([]statement{{name: "settings"}}, tx...)
 }
 
 // one is a transaction of one statement without rows of interest.
@@ -236,6 +244,11 @@ func (s *store) Wake(ctx context.Context, resources []int64) error {
 const patience = "50ms"
 
 func (s *store) Acquire(ctx context.Context, b lease.Batch) ([]lease.Outcome, error) {
+	if len(b.Wants) == 1 && b.Wants[0].Waiter == 0 && !b.Patient {
+		if o, err := s.acquireOne(ctx, b); err != nil || o.Verdict == lease.Granted {
+			return []lease.Outcome{o}, err
+		}
+	}
 	outcomes, expired, err := s.acquire(ctx, b, false)
 	if err != nil || len(expired) == 0 {
 		return outcomes, err
@@ -251,6 +264,24 @@ func (s *store) Acquire(ctx context.Context, b lease.Batch) ([]lease.Outcome, er
 		outcomes[expired[i]] = o
 	}
 	return outcomes, err
+}
+
+// acquireOne grants a name that is free, or finds out nothing but that it is not.
+func (s *store) acquireOne(ctx context.Context, b lease.Batch) (o lease.Outcome, err error) {
+	w := b.Wants[0]
+	err = s.transact(ctx, "acquire", s.work[b.Lane], func() []statement {
+		o = lease.Outcome{}
+		return []statement{
+			{"lock", []any{s.opts.namespace, []string{w.Name}, b.Session, b.Epoch}, nil},
+			{"grant_one", []any{
+				s.opts.namespace, w.Name, b.Session, lease.ModeLetter(w.Mode), w.Permits, w.AtLeast.Microseconds(), lease.EncodeMetadata(w.Metadata),
+			}, func(r pgx.Rows) error {
+				o.Verdict = lease.Granted
+				return r.Scan(&o.Ref.Resource, &o.Ref.Token, nil)
+			}},
+		}
+	})
+	return o, err
 }
 
 // acquire makes one attempt, and tells which wants have dead holders in their way. Those are evicted only if it is known that there
@@ -330,6 +361,11 @@ func (s *store) Release(ctx context.Context, lane int, refs []lease.Ref) (freed 
 	if s.opts.noListen {
 		durable = "on"
 	}
+	if len(refs) == 1 {
+		if ok, err := s.releaseOne(ctx, lane, refs[0], durable); ok || err != nil {
+			return []lease.Freed{lease.Released}, err
+		}
+	}
 	err = s.transact(ctx, "release", s.work[lane], func() []statement {
 		freed = make([]lease.Freed, len(refs))
 		return []statement{{"release", []any{resources, tokens, durable}, func(r pgx.Rows) error {
@@ -347,6 +383,18 @@ func (s *store) Release(ctx context.Context, lane int, refs []lease.Ref) (freed 
 
 // Lanes implements [lease.Store].
 func (s *store) Lanes() int { return lanes }
+
+// releaseOne gives up one holder, and says not ok where it is gone, or guarded, or to be kept.
+func (s *store) releaseOne(ctx context.Context, lane int, ref lease.Ref, durable string) (ok bool, err error) {
+	err = s.transact(ctx, "release", s.work[lane], func() []statement {
+		ok = false
+		return []statement{{"release_one", []any{ref.Resource, ref.Token, durable}, func(pgx.Rows) error {
+			ok = true
+			return nil
+		}}}
+	}, statement{"wake", []any{[]int64{ref.Resource}}, nil})
+	return ok, err
+}
 
 func (s *store) Collect(ctx context.Context) error {
 	return s.transact(ctx, "collect", s.work[0], func() []statement {

@@ -182,6 +182,42 @@ func TestForcedReleaseIsPushed(t *testing.T) {
 	}
 }
 
+// TestGuardedReleaseHoldsUpNobody releases while a guarded transaction is open. The release is repeated until that has ended, and meanwhile the
+// process takes other locks: a release that waited in the server would let it do nothing for five seconds.
+func TestGuardedReleaseHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	dsn := testdb.Postgres(t)
+	migrate(t, dsn)
+	pool, err := pgxpool.New(ctx, dsn)
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	backend := postgres.Table(pool)
+	locks := sqllock.New(backend)
+	t.Cleanup(func() { assert.NoError(t, locks.Close(ctx)) })
+	l, err := locks.Acquire(ctx, "guarded", sqllock.Shared()) // whose guard locks the holder
+	require.NoError(t, err)
+	tx, err := pool.Begin(ctx)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = tx.Rollback(ctx) }) // else the pool would not close
+	require.NoError(t, backend.Guard(ctx, tx, l))
+
+	released := make(chan error, 1)
+	go func() { released <- l.Release(ctx) }()
+	for range 50 { // some of them after the release has been sent
+		other, err := locks.Acquire(ctx, "other", sqllock.Wait(4*time.Second))
+		require.NoError(t, err)
+		require.NoError(t, other.Release(ctx))
+	}
+	select {
+	case err := <-released:
+		require.FailNow(t, "released while the transaction is open", err)
+	default:
+	}
+	require.NoError(t, tx.Commit(ctx))
+	require.NoError(t, <-released)
+}
+
 // countChanges writes down every row that changes. Counting in one row instead would have transactions wait for each other.
 func countChanges(tb testing.TB, dsn string) func() map[string]int {
 	tb.Helper()

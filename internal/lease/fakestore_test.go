@@ -3,7 +3,9 @@ package lease
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -92,10 +94,11 @@ func (s *fakeStore) call(ctx context.Context, method string, do func(t *table)) 
 	}
 	s.calls = append(s.calls, method)
 	if method != "Renew" && method != "Verify" {
-		if s.serials > 0 && (method != s.serial || s.serials == s.Lanes()) && method != "Seed" {
+		kind, _, _ := strings.Cut(method, " ")
+		if s.serials > 0 && (kind != s.serial || s.serials == s.Lanes()) && kind != "Seed" {
 			s.tb.Errorf("%d %s and %s at one time", s.serials, s.serial, method)
 		}
-		s.serial = method
+		s.serial = kind
 		s.serials++
 		defer func() {
 			s.mu.Lock()
@@ -226,7 +229,11 @@ func (s *fakeStore) Acquire(ctx context.Context, b Batch) ([]Outcome, error) {
 	s.mu.Unlock()
 	outcomes := make([]Outcome, len(b.Wants))
 	stale := false
-	if err := s.call(ctx, "Acquire", func(t *table) {
+	method := "Acquire"
+	if b.Lane > 0 {
+		method = fmt.Sprintf("Acquire in lane %d", b.Lane)
+	}
+	if err := s.call(ctx, method, func(t *table) {
 		row := t.alive(b.Session)
 		if stale = row == nil || row.epoch != b.Epoch; stale {
 			return

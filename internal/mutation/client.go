@@ -14,8 +14,8 @@ var clientDefects = []defect{
 	}
 	c := l.client
 	traced := c.cfg.tracer.TraceReleaseStart(ctx, ReleaseStart{Name: l.req.Name, Token: l.Token(), Held: l.heldFor()})
-	var answer [1]error
-	c.session.Release(c.patience.context(), l.hold[:], answer[:])
+	s := singles.Get().(*single)
+	c.session.Release(c.patience.context(), l.hold[:], s.answer[:])
 `,
 		new: `	if err := l.Err(); err != nil {
 		if errors.Is(err, ErrLost) {
@@ -25,8 +25,8 @@ var clientDefects = []defect{
 	}
 	c := l.client
 	traced := c.cfg.tracer.TraceReleaseStart(ctx, ReleaseStart{Name: l.req.Name, Token: l.Token(), Held: l.heldFor()})
-	var answer [1]error
-	c.session.Release(c.patience.context(), l.hold[:], answer[:])
+	s := singles.Get().(*single)
+	c.session.Release(c.patience.context(), l.hold[:], s.answer[:])
 	l.finish(ErrReleased)
 `,
 		pkg: "./sqllock", run: "TestLockIsOverBeforeTheDatabaseIsTold",
@@ -35,8 +35,8 @@ var clientDefects = []defect{
 		name: "client/release-bounded-by-the-caller",
 		harm: "a deferred Release after a cancelled context leaves the lock to be freed at some later time, unseen",
 		file: "sqllock/lock.go",
-		old:  "c.session.Release(c.patience.context(), l.hold[:], answer[:])",
-		new:  "c.session.Release(ctx, l.hold[:], answer[:])",
+		old:  "c.session.Release(c.patience.context(), l.hold[:], s.answer[:])",
+		new:  "c.session.Release(ctx, l.hold[:], s.answer[:])",
 		pkg:  "./sqllock", run: "TestReleaseReachesTheDatabaseWhateverBecomesOfTheCaller",
 	},
 	{
