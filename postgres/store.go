@@ -50,7 +50,7 @@ const (
 // from rows begins anew each time.
 func (s *store) transact(ctx context.Context, doing string, c *conn, tx func() []statement, after ...statement) error {
 	for try := 1; ; try++ {
-		err := c.use(ctx, func(pg *pgx.Conn) error { return s.send(ctx, pg, settled(tx()), settled(after)) })
+		err := c.use(ctx, func(pg *pgx.Conn) error { return s.send(ctx, pg, tx(), after) })
 		if code := sqlState(err); try == attempts || code != serializationFailure && code != deadlockDetected {
 			return s.explain(doing, err)
 		}
@@ -60,14 +60,6 @@ func (s *store) transact(ctx context.Context, doing string, c *conn, tx func() [
 			return s.explain(doing, err)
 		}
 	}
-}
-
-// settled has the settings first. What follows a commit is a transaction too.
-func settled(tx []statement) []statement {
-	if len(tx) == 0 {
-		return nil
-	}
-	return append([]statement{{name: "settings"}}, tx...)
 }
 
 // one is a transaction of one statement without rows of interest.
@@ -272,7 +264,8 @@ func (s *store) acquireOne(ctx context.Context, b lease.Batch) (o lease.Outcome,
 	err = s.transact(ctx, "acquire", s.work[b.Lane], func() []statement {
 		o = lease.Outcome{}
 		return []statement{
-			{"lock", []any{s.opts.namespace, []string{w.Name}, b.Session, b.Epoch}, nil},
+			{name: "settings"},
+			{"lock_one", []any{s.opts.namespace, w.Name, b.Session, b.Epoch}, nil},
 			{"grant_one", []any{
 				s.opts.namespace, w.Name, b.Session, lease.ModeLetter(w.Mode), w.Permits, w.AtLeast.Microseconds(), lease.EncodeMetadata(w.Metadata),
 			}, func(r pgx.Rows) error {
@@ -388,11 +381,11 @@ func (s *store) Lanes() int { return lanes }
 func (s *store) releaseOne(ctx context.Context, lane int, ref lease.Ref, durable string) (ok bool, err error) {
 	err = s.transact(ctx, "release", s.work[lane], func() []statement {
 		ok = false
-		return []statement{{"release_one", []any{ref.Resource, ref.Token, durable}, func(pgx.Rows) error {
+		return []statement{{name: "settings"}, {"release_one", []any{ref.Resource, ref.Token, durable}, func(pgx.Rows) error {
 			ok = true
 			return nil
 		}}}
-	}, statement{"wake", []any{[]int64{ref.Resource}}, nil})
+	}, statement{name: "settings"}, statement{"wake", []any{[]int64{ref.Resource}}, nil}) // what follows a commit is a transaction too
 	return ok, err
 }
 

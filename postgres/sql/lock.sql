@@ -10,4 +10,12 @@ SELECT set_config('sqllock.session', coalesce((
                SELECT id FROM public.sqllock_resources
                 WHERE namespace = $1 AND name = ANY ($2::text[])
                 ORDER BY id FOR UPDATE SKIP LOCKED) r), ''), true),
-       set_config('synchronous_commit', 'off', true) -- until something is granted
+       set_config('statement_timeout', '0', true),
+       set_config('synchronous_commit', 'off', true), -- until something is granted
+       -- grant.sql is planned once, and so that it is right for tables of any size: names are looked up one by one. Bitmap scans would not mark
+       -- the index entries of holders that are gone, and so meet all of them again each time.
+       set_config('plan_cache_mode', 'force_generic_plan', true),
+       set_config('enable_bitmapscan', 'off', true),
+       set_config('enable_seqscan', 'off', true),
+       set_config('enable_hashjoin', 'off', true),
+       set_config('enable_mergejoin', 'off', true)

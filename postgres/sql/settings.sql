@@ -1,6 +1,6 @@
--- First in every transaction, since a pooler may give each to another connection. Statements are planned once, and so that they are right for
--- tables of any size: names are looked up one by one. To plan them each time would take longer than to run them. Bitmap scans would not mark the
--- index entries of holders that are gone, and so meet all of them again each time.
+-- Before statements about one name, in the same transaction, since a pooler may give each to another connection: they are planned once, as lookups
+-- by an index, whatever the tables had in them then. To plan them each time takes longer than to run them. A statement may follow only if
+-- an index finds each of its rows: what a plan for empty tables does with lists is wrong for full ones.
 SELECT set_config('plan_cache_mode', 'force_generic_plan', true),
        set_config('enable_bitmapscan', 'off', true),
        set_config('enable_seqscan', 'off', true),

@@ -5,7 +5,11 @@ SELECT pg_notify('sqllock_' || session, 'w' || id)
   FROM (SELECT session, id, head, place, count(*) FILTER (WHERE mode <> head) OVER (PARTITION BY resource ORDER BY id) AS others
           FROM (SELECT q.resource, q.session, q.id, q.mode,
                        first_value(q.mode) OVER line AS head, row_number() OVER line AS place
-                  FROM public.sqllock_waiters q JOIN public.sqllock_sessions t ON t.id = q.session
-                 WHERE q.resource = ANY ($1::bigint[]) AND t.expires_at > clock_timestamp()
+                  FROM (SELECT DISTINCT unnest($1::bigint[]) AS resource) freed
+                 CROSS JOIN LATERAL (
+                       SELECT * FROM public.sqllock_waiters w
+                        WHERE w.resource = freed.resource
+                          AND (SELECT t.expires_at FROM public.sqllock_sessions t WHERE t.id = w.session) > clock_timestamp()
+                       OFFSET 0) q -- on its own, so that it is a lookup in every plan
                 WINDOW line AS (PARTITION BY q.resource ORDER BY q.id)) queue) front
  WHERE others = 0 AND (place = 1 OR head <> 'x')
