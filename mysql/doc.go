@@ -46,7 +46,7 @@
 // # Connections
 //
 // A Client of a Table opens connections of its own with the application's configuration: the bell and the one that keeps what it waits for, and usually one for all else, which gathers what
-// goroutines want into few transactions. A renewal opens another if that is busy, and so do up to four callers of Verify, Locks, ForceRelease, Publish and
+// goroutines want into few transactions, and two where more than sixty want something at a time. A renewal opens another if that is busy, and so do up to four callers of Verify, Locks, ForceRelease, Publish and
 // Leader. They are closed after a minute in which nothing was held or asked. Their settings (sql_mode, isolation level, time limits) are ours, whatever
 // the server's defaults and Params say.
 package mysql

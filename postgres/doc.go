@@ -43,6 +43,6 @@
 //
 // A Client of a Table uses two connections of its own, opened from the pool's configuration including BeforeConnect and AfterConnect, and closed after a
 // minute in which nothing was held or asked: one acquires and releases, gathering what goroutines want into few transactions; the other renews
-// and listens. Statements are prepared or not as the pool's DefaultQueryExecMode says. Behind a pooler in transaction mode set that as the
+// and listens. Where more than sixty want something at a time a third does half of that. Statements are prepared or not as the pool's DefaultQueryExecMode says. Behind a pooler in transaction mode set that as the
 // pooler needs it, and give [NoListen].
 package postgres

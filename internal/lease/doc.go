@@ -29,7 +29,8 @@
 // # Batches
 //
 // One worker goroutine, which runs only while there is something to do, sends what has gathered since its last round trip: releases in one
-// transaction, attempts in another. A caller's context never reaches the wire. A caller who leaves is replaced by the engine, which gives back what
+// transaction, attempts in another. Large batches go in parts over the connections that the store has for them, its lanes, and the worker waits for
+// all parts before it goes on. A caller's context never reaches the wire. A caller who leaves is replaced by the engine, which gives back what
 // was granted too late.
 //
 // # Waiting
