@@ -149,7 +149,7 @@ func (e *Engine) attempt(s *session, lane int, batch []*attempt) {
 	{
 		name: "lease/does-not-wait-for-all-lanes",
 		harm: "what is on its way in one lane is taken for lost by a reconciliation after the failure of another, and held by two",
-		file: "internal/lease/work.go",
+		file: "internal/lease/lane.go",
 		old:  "\tdefer others.Wait()\n",
 		new:  "",
 		pkg:  "./internal/lease", run: "TestLargeBatchTakesLanesAndWaitsForAll",
