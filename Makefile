@@ -47,7 +47,7 @@ fuzz: ## run every fuzz target for FUZZTIME
 	scripts/fuzz.sh
 
 .PHONY: bench
-bench: servers ## measure against the floor and against peers, in half an hour
+bench: servers ## measure against the floor and against peers, in some 40 minutes
 	@-scripts/install-peers.sh
 	cd bench && go run .
 

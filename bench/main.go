@@ -1,7 +1,7 @@
 // Command bench measures what locks cost: those of this toolkit, the round trips and commits below which nothing can go, what people
 // write by hand, and the locks of Redis, etcd and ZooKeeper.
 //
-//	go run .                    # everything, in some 20 minutes on two cores; draws the charts of docs/charts
+//	go run .                    # everything, in some 40 minutes on two cores; draws the charts of docs/charts
 //	go run . -quick             # whether it works, in a few minutes; the figures mean nothing
 //	go run . -list              # who takes part in what
 //	go run . -measures '^latency$' -contestants 'postgres|Redis'

@@ -21,6 +21,7 @@ type store struct {
 	log   *slog.Logger
 }
 
+// lanes is how many connections share what many goroutines want: each has one core of the server.
 const lanes = 2
 
 var _ lease.Store = (*store)(nil)
