@@ -12,24 +12,23 @@ import (
 // Error numbers, https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html and
 // https://mariadb.com/docs/server/reference/error-codes/mariadb-error-code-reference
 const (
-	recordChanged     = 1020 // MariaDB, innodb_snapshot_isolation
-	tooManyConns      = 1040
-	unknownDatabase   = 1049
-	unknownColumn     = 1054
-	noSuchThread      = 1094
-	noSuchTable       = 1146
-	errorDuringCommit = 1180 // Galera
-	tooManyUserConns  = 1203
-	lockWaitTimeout   = 1205
-	deadlock          = 1213
-	userLimitReached  = 1226
-	readOnlyOption    = 1290 // read_only, super_read_only
-	queryInterrupted  = 1317
-	statementBinlog   = 1665
-	readOnlyTx        = 1792
-	statementTimeout  = 1969 // MariaDB, max_statement_time
-	executionTimeout  = 3024 // MySQL, max_execution_time
-	readOnlyMode      = 1836 // innodb_read_only
+	recordChanged    = 1020 // MariaDB, innodb_snapshot_isolation
+	tooManyConns     = 1040
+	unknownDatabase  = 1049
+	unknownColumn    = 1054
+	noSuchThread     = 1094
+	noSuchTable      = 1146
+	tooManyUserConns = 1203
+	lockWaitTimeout  = 1205
+	deadlock         = 1213
+	userLimitReached = 1226
+	readOnlyOption   = 1290 // read_only, super_read_only
+	queryInterrupted = 1317
+	statementBinlog  = 1665
+	readOnlyTx       = 1792
+	statementTimeout = 1969 // MariaDB, max_statement_time
+	executionTimeout = 3024 // MySQL, max_execution_time
+	readOnlyMode     = 1836 // innodb_read_only
 )
 
 func number(err error) uint16 {
@@ -40,14 +39,19 @@ func number(err error) uint16 {
 	return 0
 }
 
-// passing tells whether the same transaction may succeed when it is tried again.
+// passing tells whether a transaction was rolled back that may succeed when it is tried again. Galera's "error during COMMIT" (1180) says
+// neither: that transaction may have been committed.
 func passing(err error) bool {
 	switch number(err) {
-	case deadlock, lockWaitTimeout, recordChanged, errorDuringCommit:
+	case deadlock, lockWaitTimeout, recordChanged:
 		return true
 	}
 	return false
 }
+
+// outrun tells whether other nodes of a cluster got ahead of each try of a transaction. They lock the row that we want, for as long as it takes
+// to be certified, so this is no error: those who wait join the line, and are granted the lock there.
+func (t *TableBackend) outrun(err error) bool { return t.galera.Load() && number(err) == deadlock }
 
 // interrupted tells whether somebody, or a limit for all statements, has ended the statement.
 func interrupted(err error) bool {

@@ -26,6 +26,8 @@ func (s *store) acquireOne(ctx context.Context, b lease.Batch) (outcome lease.Ou
 		}
 	}, statement{"one_granted", nil, into(&session, &granted, &ref.Resource, &ref.Token)})
 	switch {
+	case s.outrun(err):
+		return lease.Outcome{Verdict: lease.Busy}, true, nil
 	case err != nil:
 		return outcome, false, err
 	case !session:

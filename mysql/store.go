@@ -249,6 +249,9 @@ func (s *store) attempt(ctx context.Context, b lease.Batch, evict []statement) (
 		}
 		return tx
 	}, statement{"granted", nil, into(&session, &answer, &locked)})
+	if s.outrun(err) {
+		return slices.Repeat([]lease.Outcome{{Verdict: lease.Busy}}, len(b.Wants)), nil, nil
+	}
 	if err != nil {
 		return nil, nil, err
 	}
