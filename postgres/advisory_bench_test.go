@@ -75,6 +75,32 @@ func BenchmarkAdvisory(b *testing.B) {
 	}
 }
 
+// BenchmarkAdvisoryAllocs counts what a cycle allocates, with -benchmem: for one goroutine, and where 256 share their round trips.
+func BenchmarkAdvisoryAllocs(b *testing.B) {
+	for _, goroutines := range []int{1, 256} {
+		b.Run(fmt.Sprintf("goroutines=%d", goroutines), func(b *testing.B) {
+			locks := sqllock.New(postgres.Advisory(durablePool(b, 4), postgres.WithTokens()))
+			defer func() { require.NoError(b, locks.Close(b.Context())) }()
+			names := make([]string, goroutines)
+			for i := range names {
+				names[i] = fmt.Sprintf("bench %d", i)
+				cycle(b, locks, names[i])
+			}
+			b.ReportAllocs()
+			b.ResetTimer()
+			var all sync.WaitGroup
+			for _, name := range names {
+				all.Go(func() {
+					for range b.N / goroutines {
+						cycle(b, locks, name)
+					}
+				})
+			}
+			all.Wait()
+		})
+	}
+}
+
 func roundTrip(b *testing.B, conn *pgx.Conn) {
 	var one int
 	if err := conn.QueryRow(b.Context(), "SELECT 1").Scan(&one); err != nil {

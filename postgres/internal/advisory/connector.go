@@ -201,7 +201,7 @@ func (c Connector) prepare(ctx context.Context, pg *pgx.Conn, l *link) error {
 	}
 	pipeline := pg.PgConn().StartPipeline(ctx)
 	for name, types := range prepared {
-		pipeline.SendPrepare(prefix+name, statement(name, l.sequence), types)
+		pipeline.SendPrepare(prefixed[name], statement(name, l.sequence), types)
 	}
 	if err := pipeline.Sync(); err != nil {
 		return err

@@ -23,24 +23,25 @@ func (s *Session) depart() *batch {
 		return nil
 	}
 	s.gather = 0
+	gathered := len(s.leaving)+len(s.entering)+len(s.asking) > 0
 	if s.link == nil {
-		if len(s.leaving)+len(s.entering)+len(s.asking) > 0 {
+		if gathered {
 			s.dial()
 		}
 		return nil
 	}
+	due := s.check.due()
+	if !due && (s.check.blocks() || !gathered && !s.ping) {
+		return nil
+	}
 	b := &batch{link: s.link, sent: s.now()}
 	switch {
-	case s.check.due():
+	case due:
 		s.check.add(b)
-	case s.check.blocks():
-		return nil
-	case len(s.leaving)+len(s.entering)+len(s.asking) > 0:
+	case gathered:
 		s.load(b)
-	case s.ping:
-		b.ping = true
 	default:
-		return nil
+		b.ping = true
 	}
 	if s.link.proxied {
 		b.identify()

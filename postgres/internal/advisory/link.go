@@ -81,7 +81,8 @@ func (l *link) send(b *batch) {
 	defer l.sending.Unlock()
 	b.encode(&l.encoder)
 	if _, err := l.conn.Write(l.encoder.buf); err != nil {
-		l.dead.CompareAndSwap(nil, &err)
+		reason := err // its own variable: the one whose address is taken is allocated
+		l.dead.CompareAndSwap(nil, &reason)
 		_ = l.conn.SetReadDeadline(time.Unix(1, 0)) // whoever reads tells everybody
 	}
 	const room = 64 << 10

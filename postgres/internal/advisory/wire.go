@@ -30,6 +30,15 @@ var prepared = map[string][]uint32{
 // prefix keeps the names of our statements apart from those that the application prepares when it connects.
 const prefix = "sqllock_"
 
+// prefixed are the names with it, made once.
+var prefixed = func() map[string]string {
+	names := make(map[string]string, len(prepared))
+	for name := range prepared {
+		names[name] = prefix + name
+	}
+	return names
+}()
+
 // encoder writes messages of the extended protocol. Parameters and results are binary.
 type encoder struct {
 	buf  []byte // what is to be sent
@@ -48,7 +57,7 @@ func (e *encoder) execute(name string) {
 		e.bind.Parameters = append(e.bind.Parameters, e.args[start:end:end])
 		start = end
 	}
-	e.bind.PreparedStatement = prefix + name
+	e.bind.PreparedStatement = prefixed[name]
 	e.bind.ParameterFormatCodes, e.bind.ResultFormatCodes = binaryFormat, binaryFormat
 	// Encoding fails for messages of more than a gigabyte only.
 	e.buf, _ = e.bind.Encode(e.buf)

@@ -91,17 +91,17 @@ func TestStatementsAreEncodedAsPgxDecodesThem(t *testing.T) {
 		e.buf = e.buf[:0]
 		e.int8(-1)
 		e.pair(pair{2, -3})
-		e.execute("first")
+		e.execute("lock")
 		e.text("text")
-		e.execute("second")
+		e.execute("unlock")
 		e.sync()
 		backend := pgproto3.NewBackend(bytes.NewReader(e.buf), nil)
 		for _, want := range []struct {
 			statement  string
 			parameters [][]byte
 		}{
-			{"sqllock_first", [][]byte{{255, 255, 255, 255, 255, 255, 255, 255}, {0, 0, 0, 2}, {255, 255, 255, 253}}},
-			{"sqllock_second", [][]byte{[]byte("text")}},
+			{"sqllock_lock", [][]byte{{255, 255, 255, 255, 255, 255, 255, 255}, {0, 0, 0, 2}, {255, 255, 255, 253}}},
+			{"sqllock_unlock", [][]byte{[]byte("text")}},
 		} {
 			m, err := backend.Receive()
 			require.NoError(t, err)
