@@ -19,8 +19,8 @@ import (
 )
 
 // durablePool connects to a server with the durability that PostgreSQL has by default: what leases cost is compared with commits.
-func durablePool(b *testing.B, conns int32) *pgxpool.Pool {
-	server := testdb.StartPostgres(b, "fsync=on", "synchronous_commit=on", "full_page_writes=on")
+func durablePool(b *testing.B, conns int32, settings ...string) *pgxpool.Pool {
+	server := testdb.StartPostgres(b, append(settings, "fsync=on", "synchronous_commit=on", "full_page_writes=on")...)
 	cfg, err := pgxpool.ParseConfig(server.DSN())
 	require.NoError(b, err)
 	cfg.MaxConns = conns

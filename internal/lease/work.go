@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"time"
 
 	"github.com/sqllock/toolkit/sqllock"
@@ -55,6 +56,7 @@ func (e *Engine) work() {
 			e.reconcile(s)
 		}
 		inLanes(e.store.Lanes(), releases, e.runReleases)
+		e.gather(len(releases))
 		if len(delists) > 0 {
 			e.attend("delist", func(ctx context.Context) error { return e.store.Delist(ctx, delists) },
 				func() { e.delists = append(e.delists, delists...) })
@@ -193,8 +195,29 @@ func (e *Engine) runAttempts() {
 	e.mu.Lock()
 	batches := e.takeAttemptsLocked()
 	e.mu.Unlock()
+	answered := 0
 	for _, b := range batches {
 		e.runBatch(b)
+		answered += len(b)
+	}
+	e.gather(answered)
+}
+
+// gather lets those who have just been answered, if they are several, say what they want next, so that it travels together: who misses a transaction
+// waits for the end of it. It ends when some turns of the scheduler have brought nobody.
+func (e *Engine) gather(answered int) {
+	if answered < 2 {
+		return
+	}
+	const turns = 4
+	for turn, gathered := 0, 0; turn < turns && gathered < maxBatch; turn++ {
+		runtime.Gosched()
+		e.mu.Lock()
+		now := len(e.releases) + len(e.queue)
+		e.mu.Unlock()
+		if now > gathered {
+			gathered, turn = now, 0
+		}
 	}
 }
 

@@ -8,10 +8,13 @@ import (
 	"github.com/sqllock/toolkit/sqllock"
 )
 
-// maxBatch is how many ops travel together at most, and gathering up to how many wait for each other.
+// maxBatch is how many ops travel together at most, and gathering up to how many wait for each other. Where a round trip takes longer than far
+// all do, until so many turns of the scheduler have brought nobody.
 const (
 	maxBatch  = 1024
 	gathering = 32
+	far       = time.Millisecond
+	farTurns  = 4
 )
 
 // depart makes a batch of what has gathered, unless one is on its way.
@@ -152,7 +155,7 @@ func (s *Session) arrived(l *link, b *batch, now time.Duration, own *op) (enough
 			}
 		}
 	}
-	if n := len(s.finished); own == nil && n > 1 && n <= gathering {
+	if n := len(s.finished); own == nil && n > 1 && (n <= gathering || s.trip > far) {
 		s.gatherAnswered()
 	}
 	box := s.pack()
@@ -176,7 +179,8 @@ func (s *Session) arrived(l *link, b *batch, now time.Duration, own *op) (enough
 
 // gatherAnswered lets those who have just been answered say what they want next, so that it travels together: what a batch costs does not depend
 // much on how many share it. Whoever is the last of them sends it, at the latest the reader when its turn has come again.
-// Larger batches leave at once: then the server is busy while the others gather.
+// Larger batches leave at once: then the server is busy while the others gather. But not where the way there takes longer than the work: who
+// misses a batch waits for its return.
 func (s *Session) gatherAnswered() {
 	finished := s.finished
 	s.finished = nil
@@ -185,5 +189,13 @@ func (s *Session) gatherAnswered() {
 	outbox{finished: finished}.deliver()
 	runtime.Gosched()
 	s.mu.Lock()
+	for turn, gathered := 0, 0; turn < farTurns && s.trip > far && s.gather > 0; turn++ {
+		if now := len(s.leaving) + len(s.entering); now > gathered {
+			gathered, turn = now, 0
+		}
+		s.mu.Unlock()
+		runtime.Gosched()
+		s.mu.Lock()
+	}
 	s.gather = 0
 }
