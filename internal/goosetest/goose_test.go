@@ -126,10 +126,10 @@ func TestProvidersThatStartTogetherMigrateOnce(t *testing.T) {
 	}
 }
 
-// gated are migrations of which the second waits at a gate that is locked.
+// gated are migrations of which the second waits at a gate that is locked, and then at another.
 var gated = fstest.MapFS{
 	"00001_steps.sql": {Data: []byte("-- +goose Up\nCREATE TABLE steps (n bigint);\n")},
-	"00002_slow.sql":  {Data: []byte("-- +goose Up\nINSERT INTO steps VALUES (2);\nINSERT INTO steps SELECT n FROM gate;\nINSERT INTO steps VALUES (2);\n")},
+	"00002_slow.sql":  {Data: []byte("-- +goose Up\nINSERT INTO steps VALUES (2);\nINSERT INTO steps SELECT n FROM gate;\nINSERT INTO steps SELECT n FROM next_gate;\nINSERT INTO steps VALUES (2);\n")},
 	"00003_last.sql":  {Data: []byte("-- +goose Up\nINSERT INTO steps VALUES (3);\n")},
 }
 
@@ -143,18 +143,28 @@ type scene struct {
 func newScene(t *testing.T, dsn string, up func() error) *scene {
 	t.Helper()
 	s := &scene{db: open(t, "pgx", dsn), up: make(chan error, 1)}
-	_, err := s.db.ExecContext(t.Context(), "CREATE TABLE gate (n bigint)")
+	_, err := s.db.ExecContext(t.Context(), "CREATE TABLE gate (n bigint); CREATE TABLE next_gate (n bigint)")
 	require.NoError(t, err)
 	s.gate, err = s.db.Conn(t.Context())
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = s.gate.Close() })
-	_, err = s.gate.ExecContext(t.Context(), "BEGIN; LOCK TABLE gate IN ACCESS EXCLUSIVE MODE")
+	_, err = s.gate.ExecContext(t.Context(), "BEGIN; LOCK TABLE next_gate IN ACCESS EXCLUSIVE MODE; SAVEPOINT before; LOCK TABLE gate IN ACCESS EXCLUSIVE MODE")
 	require.NoError(t, err)
 	go func() { s.up <- up() }()
-	require.Eventually(t, func() bool {
-		return number(t, s.db, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'relation'") == 1
-	}, patience, poll)
+	require.Eventually(t, func() bool { return s.waitsAt(t, "gate") }, patience, poll)
 	return s
+}
+
+func (s *scene) waitsAt(t *testing.T, gate string) bool {
+	t.Helper()
+	return number(t, s.db, "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = '"+gate+"'::regclass") == 1
+}
+
+// open opens one gate after the other.
+func (s *scene) open(t *testing.T, statement string) {
+	t.Helper()
+	_, err := s.gate.ExecContext(t.Context(), statement)
+	require.NoError(t, err)
 }
 
 func TestProviderThatLosesItsLockRollsBackAndStops(t *testing.T) {
@@ -166,26 +176,31 @@ func TestProviderThatLosesItsLockRollsBackAndStops(t *testing.T) {
 
 	_, err := backend.Terminate(t.Context(), name)
 	require.NoError(t, err)
-	awaitCut(t)
-	_, err = s.gate.ExecContext(t.Context(), "COMMIT")
-	require.NoError(t, err)
+	s.awaitCut(t, "gate")
+	s.open(t, "ROLLBACK TO before")
+	s.awaitCut(t, "next_gate")
+	s.open(t, "COMMIT")
 
 	require.ErrorIs(t, <-s.up, sqllock.ErrLost)
 	assert.Equal(t, 0, number(t, s.db, "SELECT count(*) FROM steps"))
 	assert.Equal(t, 1, number(t, s.db, "SELECT max(version_id) FROM goose_db_version"))
 }
 
-// awaitCut returns once the locker has waited for the statement under way for so long that a mutex lets it go first.
-func awaitCut(t *testing.T) {
+// awaitCut returns once the locker waits for the connection, which the statement that waits at a gate has locked; or has cut it already. Whoever waits
+// for a mutex a second time, as at the second gate, is the next to have it, whatever the machine is busy with.
+func (s *scene) awaitCut(t *testing.T, gate string) {
 	t.Helper()
-	seen := 0
-	require.Eventually(t, func() bool {
-		stacks := make([]byte, 1<<20)
-		if strings.Contains(string(stacks[:runtime.Stack(stacks, true)]), "migrations.cut(") {
-			seen++
+	require.Eventually(t, func() bool { return len(s.up) == 1 || s.waitsAt(t, gate) && cutWaits() }, patience, poll)
+}
+
+func cutWaits() bool {
+	stacks := make([]byte, 1<<20)
+	for stack := range strings.SplitSeq(string(stacks[:runtime.Stack(stacks, true)]), "\n\n") {
+		if header, calls, _ := strings.Cut(stack, "\n"); strings.Contains(calls, "migrations.cut(") && strings.Contains(header, "[sync.Mutex.Lock") {
+			return true
 		}
-		return seen == 3
-	}, patience, poll)
+	}
+	return false
 }
 
 func TestGuardCancelsTheMigrationUnderWay(t *testing.T) {
