@@ -8,13 +8,14 @@ import (
 	"github.com/sqllock/toolkit/sqllock"
 )
 
-// maxBatch is how many ops travel together at most, and gathering up to how many wait for each other. Where a round trip takes longer than far
-// all do, until so many turns of the scheduler have brought nobody.
+// maxBatch is how many ops travel together at most, and gathering up to how many wait for each other. Where a round trip takes so much longer than
+// the work that it carries, all do, until so many turns of the scheduler have brought nobody.
 const (
 	maxBatch  = 1024
 	gathering = 32
-	far       = time.Millisecond
+	away      = 500 * time.Microsecond
 	farTurns  = 4
+	opWork    = 6 * time.Microsecond // twice what one was seen to take among many, on both sides
 )
 
 // depart makes a batch of what has gathered, unless one is on its way.
@@ -155,7 +156,7 @@ func (s *Session) arrived(l *link, b *batch, now time.Duration, own *op) (enough
 			}
 		}
 	}
-	if n := len(s.finished); own == nil && n > 1 && (n <= gathering || s.trip > far) {
+	if n := len(s.finished); own == nil && n > 1 && (n <= gathering || s.far(n)) {
 		s.gatherAnswered()
 	}
 	box := s.pack()
@@ -189,7 +190,7 @@ func (s *Session) gatherAnswered() {
 	outbox{finished: finished}.deliver()
 	runtime.Gosched()
 	s.mu.Lock()
-	for turn, gathered := 0, 0; turn < farTurns && s.trip > far && s.gather > 0; turn++ {
+	for turn, gathered := 0, 0; turn < farTurns && s.gather > 0 && s.far(len(finished)); turn++ {
 		if now := len(s.leaving) + len(s.entering); now > gathered {
 			gathered, turn = now, 0
 		}
@@ -199,3 +200,6 @@ func (s *Session) gatherAnswered() {
 	}
 	s.gather = 0
 }
+
+// far tells whether the way to the server takes longer than the work of a batch of n.
+func (s *Session) far(n int) bool { return s.trip > away+time.Duration(n)*opWork }
