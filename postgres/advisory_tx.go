@@ -152,14 +152,15 @@ func (b *AdvisoryBackend) guard(ctx context.Context, tx transaction, lock *sqllo
 	if !alive {
 		return &sqllock.LostError{Name: lock.Name(), Reason: sqllock.ErrEvicted}
 	}
-	// The session lived after nobody could pass the barrier any more. It still had the lock then if we have it now.
+	// The session lived, and held the key, after nobody could pass the barrier any more. It was this lock if we have it now.
 	return lock.Err()
 }
 
 // closeBarriers keeps a lock from being granted to others until the transaction ends, and then tells whether its session lives.
 func (b *AdvisoryBackend) closeBarriers(ctx context.Context, tx transaction, hold *advisory.Hold) (alive bool, err error) {
 	barriers, session := hold.Barriers()
+	pid, key := hold.Holder()
 	err = tx.row(ctx, b.sql["advisory_guard"], barriers[0][0], barriers[0][1], barriers[1][0], barriers[1][1], barriers[2][0], barriers[2][1],
-		session[0], session[1]).Scan(&alive)
+		session[0], session[1], pid, key).Scan(&alive)
 	return alive, err
 }

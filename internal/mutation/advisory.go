@@ -146,8 +146,8 @@ var advisoryDefects = []defect{
 		name: "advisory/guard-of-a-dead-session",
 		harm: "what a former holder writes under its guard is committed while the next one works",
 		file: "postgres/sql/advisory_guard.sql",
-		old:  "NOT pg_try_advisory_xact_lock_shared($7::int, $8::int)",
-		new:  "pg_try_advisory_xact_lock_shared($7::int, $8::int) IS NOT NULL",
+		old:  "NOT pg_try_advisory_xact_lock_shared($7::int, $8::int)\n             AND EXISTS",
+		new:  "pg_try_advisory_xact_lock_shared($7::int, $8::int) IS NOT NULL\n             OR EXISTS",
 		pkg:  "./postgres", run: "TestAdvisoryGuardFailsThoughTheHolderDoesNotKnowThatItsSessionHasEnded",
 	},
 	{
@@ -158,10 +158,17 @@ var advisoryDefects = []defect{
          CASE WHEN pg_advisory_xact_lock_shared($3::int, $4::int) IS NOT NULL THEN
            CASE WHEN pg_advisory_xact_lock_shared($5::int, $6::int) IS NOT NULL THEN
              NOT pg_try_advisory_xact_lock_shared($7::int, $8::int)
+             AND EXISTS (SELECT FROM pg_locks
+                          WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND pid = $9::int
+                            AND classid = (($10::bigint >> 32) & 4294967295)::oid AND objid = ($10::bigint & 4294967295)::oid)
            END
          END
        END`,
-		new: `SELECT CASE WHEN NOT pg_try_advisory_xact_lock_shared($7::int, $8::int) THEN
+		new: `SELECT CASE WHEN NOT pg_try_advisory_xact_lock_shared($7::int, $8::int)
+             AND EXISTS (SELECT FROM pg_locks
+                          WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND pid = $9::int
+                            AND classid = (($10::bigint >> 32) & 4294967295)::oid AND objid = ($10::bigint & 4294967295)::oid)
+         THEN
          CASE WHEN pg_advisory_xact_lock_shared($1::int, $2::int) IS NOT NULL THEN
            CASE WHEN pg_advisory_xact_lock_shared($3::int, $4::int) IS NOT NULL THEN
              pg_advisory_xact_lock_shared($5::int, $6::int) IS NOT NULL

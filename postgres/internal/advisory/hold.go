@@ -82,3 +82,6 @@ func (h *Hold) Barriers() (barriers [3][2]int32, session [2]int32) {
 	n := h.link.nonce
 	return [3][2]int32{{b.a, b.b}, {r.a, r.b}, {p.a, p.b}}, [2]int32{n.a, n.b}
 }
+
+// Holder is the server process that holds the key, and the key.
+func (h *Hold) Holder() (pid int32, key int64) { return int32(h.link.pid), h.entry.key }
