@@ -14,7 +14,7 @@ const (
 	shortTTL   = 4 * time.Second  // where that is waited for: the shortest that ZooKeeper grants by default
 	standBack  = 100 * time.Millisecond
 
-	playTimeout = time.Minute // of one contestant in one round: whoever needs longer hangs
+	playTimeout = 2 * time.Minute // of one contestant in one round: whoever needs longer hangs
 )
 
 // A measure is one thing that is compared.
