@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 	"testing"
@@ -96,12 +97,12 @@ func (t electionTimes) TraceCampaignEnd(context.Context, leaderelect.CampaignEnd
 }
 
 // client makes a Client whose locks end after ttl if its process is stopped; session locks have a time of their own.
-func (b backend) client(dsn, owner string, ttl time.Duration, over dial) (*sqllock.Client, opened, error) {
+func (b backend) client(dsn, owner string, ttl time.Duration, over dial, log *slog.Logger) (*sqllock.Client, opened, error) {
 	o, err := b.open(dsn, over)
 	if err != nil {
 		return nil, o, err
 	}
-	opts := []sqllock.ClientOption{sqllock.Owner(owner)}
+	opts := []sqllock.ClientOption{sqllock.Owner(owner), sqllock.Logger(log)}
 	if o.Capabilities().Leases {
 		opts = append(opts, sqllock.TTL(ttl))
 	}
@@ -117,8 +118,9 @@ func (e *election) member(id string, configure func(*leaderelect.Config)) *membe
 func (e *election) memberOver(over dial, id string, ttl time.Duration, configure func(*leaderelect.Config)) *member {
 	e.Helper()
 	m := &member{e: e, id: id, elected: make(chan mandate, 100), demoted: make(chan error, 100)}
+	log := slog.New(slog.NewTextHandler(e.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})).With("member", id)
 	var err error
-	m.locks, m.opened, err = e.client(e.dsn, id, ttl, over)
+	m.locks, m.opened, err = e.client(e.dsn, id, ttl, over, log)
 	require.NoError(e, err)
 	e.Cleanup(func() {
 		assert.NoError(e, m.locks.Close(context.Background()))
@@ -126,7 +128,7 @@ func (e *election) memberOver(over dial, id string, ttl time.Duration, configure
 	})
 	cfg := leaderelect.Config{
 		Value: map[string]string{"address": "of " + id}, StandBack: 100 * time.Millisecond, ObserveInterval: 20 * time.Millisecond,
-		Tracer: electionTimes{m: m},
+		Logger: log, Tracer: electionTimes{m: m},
 		OnElected: func(ctx context.Context, elected leaderelect.Term) error {
 			term := mandate{elected, ctx, m.granted}
 			m.elected <- term
@@ -198,8 +200,15 @@ func (m *member) waits() *member {
 // sees returns when m knows from the database that somebody waits.
 func (m *member) sees(waiter string) {
 	m.e.Helper()
+	var infos []sqllock.LockInfo
+	defer func() {
+		if m.e.Failed() {
+			m.e.Logf("%s sees last: %+v; %+v", m.id, infos, m.Stats())
+		}
+	}()
 	m.e.eventually(func() bool {
-		infos, err := m.locks.Locks(m.e.Context())
+		var err error
+		infos, err = m.locks.Locks(m.e.Context())
 		require.NoError(m.e, err)
 		return slices.ContainsFunc(infos, func(i sqllock.LockInfo) bool { return i.Waiting && i.Owner == waiter })
 	}, waiter+" waits")

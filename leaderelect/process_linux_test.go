@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -63,7 +64,7 @@ func serve(env string) error {
 	}
 	b := everyBackend[slices.IndexFunc(everyBackend, func(b backend) bool { return b.name == p.Backend })]
 	ctx := context.Background()
-	locks, opened, err := b.client(p.DSN, p.ID, p.TTL, nil)
+	locks, opened, err := b.client(p.DSN, p.ID, p.TTL, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,7 @@ func manyLeasesCostOneRenewal(a *arena) {
 	}
 	p := a.process("p", ttl)
 	counts := p.must(request{Program: "holdMany", Count: leases}).Counts
-	assert.LessOrEqual(a, counts[1], counts[0]+2, "goroutines with one lease and with %d", leases)
+	assert.LessOrEqual(a, counts[1], counts[0]+10, "goroutines with one lease and with %d, but for those of connections", leases)
 
 	// An idle Client changes nothing, and must not be mistaken for one that holds.
 	idle := a.party("idle", sqllock.TTL(ttl))

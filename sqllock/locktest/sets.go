@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -36,7 +37,8 @@ func setIsAllOrNothing(a *arena) {
 
 	for _, holder := range []*party{p, other} {
 		l := a.soon(holder, "b")
-		for _, opt := range []sqllock.Option{sqllock.Wait(0), sqllock.Wait(aWhile)} {
+		// Long enough for the database to answer: otherwise nobody knows which of them is held.
+		for _, opt := range []sqllock.Option{sqllock.Wait(0), sqllock.Wait(2 * time.Second)} {
 			set, err := p.AcquireAll(a.ctx, names, opt)
 			require.Nil(a, set)
 			require.ErrorIs(a, err, sqllock.ErrNotAcquired)
