@@ -313,6 +313,7 @@ func TestRunTellsThatTheLastReleaseFailed(t *testing.T) {
 
 		b := s.candidate("b", nil).run()
 		require.ErrorIs(s, b.Resign(s.Context()), errTest)
+		synctest.Wait() // a Run that ends with the term returns its error, too
 		b.leave()
 	})
 }

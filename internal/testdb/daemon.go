@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"time"
 )
 
@@ -50,6 +51,9 @@ func (d *daemon) startOnFreePort(start func() error) error {
 	return err
 }
 
+// launched is one goroutine for each server program that runs.
+var launched sync.WaitGroup
+
 // launch runs the program and returns when it is ready.
 func (d *daemon) launch(program string, args []string, ready func() bool) error {
 	if d.running() {
@@ -74,10 +78,11 @@ func (d *daemon) launch(program string, args []string, ready func() bool) error 
 		return fmt.Errorf("testdb: start %s: %w", d.name, err)
 	}
 	d.process, d.exited, d.logged = cmd.Process, make(chan struct{}), before.Size()
-	go func(exited chan struct{}) {
+	exited := d.exited
+	launched.Go(func() {
 		_ = cmd.Wait()
 		close(exited)
-	}(d.exited)
+	})
 	return d.awaitReady(ready)
 }
 

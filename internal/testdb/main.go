@@ -21,6 +21,7 @@ func Main(m *testing.M) {
 		code = max(code, 1)
 	}
 	if code == 0 {
+		launched.Wait() // a process that was killed may take a while to end on a busy machine
 		if err := goleak.Find(); err != nil {
 			fmt.Fprintf(os.Stderr, "testdb: the tests passed, but left goroutines behind: %v\n", err)
 			code = 1
