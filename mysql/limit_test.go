@@ -234,7 +234,7 @@ func TestFullServerKeepsLeases(t *testing.T) {
 	unknownHolder(t, err, "TryAcquire")
 	assert.ErrorContains(t, err, "max_connections")
 	assert.ErrorContains(t, late.Ping(ctx), "max_connections")
-	_, err = late.Acquire(ctx, "n", sqllock.Wait(100*time.Millisecond))
+	_, err = late.Acquire(ctx, "n", sqllock.Wait(time.Second))
 	unknownHolder(t, err, "Acquire")
 	require.Eventually(t, func() bool { return held.Deadline().After(before.Add(3 * time.Second)) }, namedSlack, time.Millisecond, "renewals go on")
 	require.NoError(t, held.Verify(ctx))

@@ -135,11 +135,12 @@ func TestLockThatIsHeldElsewhereIsAConflict(t *testing.T) {
 		p.exec(t, "-w", "0", "name", "--", "echo").run().requireError(t, exitConflict, held)
 		p.exec(t, "-n", "--namespace", "other", "name", "--", "true").run().requireSilent(t, 0)
 
-		o := p.exec(t, "-w", "400ms", "-E", "0", "name", "--", "echo", "ran").run()
-		o.requireError(t, 0, held, "waited 400ms")
+		// Long enough for the database to say who holds it.
+		o := p.exec(t, "-w", "2s", "-E", "0", "name", "--", "echo", "ran").run()
+		o.requireError(t, 0, held, "waited 2s")
 		require.Empty(t, o.stdout)
-		require.GreaterOrEqual(t, o.took, 400*time.Millisecond)
-		require.Less(t, o.took, 10*time.Second)
+		require.GreaterOrEqual(t, o.took, 2*time.Second)
+		require.Less(t, o.took, 12*time.Second)
 		require.Empty(t, p.waiters(t))
 	})
 }
