@@ -206,7 +206,7 @@ func TestSignalEndsTheCampaign(t *testing.T) {
 		o := job.end()
 		o.requireError(t, 128+int(syscall.SIGINT), `"name"`, "interrupted by signal")
 		require.Empty(t, o.stdout)
-		require.Empty(t, p.waiters(t))
+		p.requireNoWaiters(t)
 	})
 }
 

@@ -141,7 +141,7 @@ func TestLockThatIsHeldElsewhereIsAConflict(t *testing.T) {
 		require.Empty(t, o.stdout)
 		require.GreaterOrEqual(t, o.took, 2*time.Second)
 		require.Less(t, o.took, 12*time.Second)
-		require.Empty(t, p.waiters(t))
+		p.requireNoWaiters(t)
 	})
 }
 

@@ -27,7 +27,7 @@ func TestSignalEndsTheWaitingAndTheWaitersRowIsGone(t *testing.T) {
 			o.requireError(t, 128+int(sig), `"name"`, "interrupted by signal")
 			require.Empty(t, o.stdout)
 			require.Less(t, o.took, 5*time.Second)
-			require.Empty(t, p.waiters(t))
+			p.requireNoWaiters(t)
 		}
 	})
 }

@@ -191,6 +191,16 @@ func (p place) awaitWaiters(t *testing.T, n int) {
 	require.Eventually(t, func() bool { return len(p.waiters(t)) == n }, patience, 5*time.Millisecond)
 }
 
+// requireNoWaiters is for when those who waited have ended. Rows they have deleted before; of a session that ends the server may show the last moments.
+func (p place) requireNoWaiters(t *testing.T) {
+	t.Helper()
+	if p.locks.Capabilities().Leases {
+		require.Empty(t, p.waiters(t))
+		return
+	}
+	p.awaitWaiters(t, 0)
+}
+
 // process is sqllock as a process of its own.
 type process struct {
 	*exec.Cmd

@@ -48,9 +48,11 @@ func closeEndsEverything(a *arena) {
 	}
 	a.release(foreign)
 	a.release(a.soon(other, "foreign"))
-	infos, err := other.Locks(a.ctx)
-	require.NoError(a, err)
-	assert.Empty(a, infos, "no waiter of a closed Client is left")
+	a.eventually(func() bool {
+		infos, err := other.Locks(a.ctx)
+		require.NoError(a, err)
+		return len(infos) == 0
+	}, "no waiter of a closed Client is left")
 
 	for what, refused := range map[string]func() error{
 		"Acquire":      func() error { _, err := p.Acquire(a.ctx, "n"); return err },

@@ -83,7 +83,12 @@ func severedConnectionsAreSurvived(a *arena) {
 	}
 	p, other := a.party("p"), a.party("other")
 	for range 3 {
-		l := a.acquire(p, "n")
+		var l *sqllock.Lock
+		a.eventually(func() (ok bool) {
+			var err error
+			l, err = p.Acquire(a.ctx, "n")
+			return err == nil
+		}, "the connections that were severed in the last round have all said so")
 		w := a.begin(a.ctx, other, "n")
 		watcher := a.party("watcher") // whose connections the last round has not cut
 		a.eventually(func() bool { return len(a.waiters(watcher, "n")) == 1 }, "the waiter is seen")
