@@ -37,6 +37,8 @@ func TestGalera(t *testing.T) {
 		// The application reads what other nodes have committed before, which costs each read a moment.
 		cfg := node.Config()
 		cfg.Params = map[string]string{"wsrep_sync_wait": "1"}
+		// To look waits for the schema, too, which is changed on one node after the other.
+		require.NoError(t, connect(t, cfg).QueryRowContext(t.Context(), "SELECT COUNT(*) FROM sqllock_waiters").Scan(new(int)))
 		processes[i] = lease(t, cfg)
 	}
 	t.Run("TableExcludesAcrossNodes", func(t *testing.T) { tableExcludesAcrossNodes(t, processes) })
