@@ -377,7 +377,8 @@ func TestFailOverFromASilentPrimary(t *testing.T) {
 	const renewed = "SELECT count(*) FROM sqllock_sessions WHERE expires_at > $1"
 	longest := lease.Deadline().Add(sqllock.DefaultTTL / 5) // beyond what the margin adds
 	s.release(s.acquire(c, "n"))
-	require.Eventually(t, func() bool { return promoted.int(renewed, longest) == 1 }, sqllock.DefaultTTL+sceneSlack, time.Millisecond, "the lease is renewed")
+	require.Eventually(t, func() bool { return lease.Err() != nil || promoted.int(renewed, longest) == 1 }, sqllock.DefaultTTL+sceneSlack, time.Millisecond,
+		"the lease is renewed")
 	require.NoError(t, lease.Err())
 	d.primary.Kill() // what waits for its answers need not any more
 	require.NoError(t, again(t, func() error { return lease.Release(ctx) }))

@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 	"testing"
 	"time"
@@ -85,7 +86,7 @@ func joinWith(t *testing.T, cfg *pgxpool.Config, opts ...postgres.Option) party 
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	require.NoError(t, err)
 	p := party{pool: pool, table: postgres.Table(pool, opts...)}
-	p.client = sqllock.New(p.table)
+	p.client = sqllock.New(p.table, sqllock.Logger(slog.New(slog.NewTextHandler(t.Output(), nil))))
 	t.Cleanup(func() {
 		assert.NoError(t, p.client.Close(ctx))
 		assert.NoError(t, p.table.Close(ctx))

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -142,12 +143,37 @@ func freezeServer(dir string) error {
 			frozen[pid] = true
 		}
 		if !grown {
+			awaitStop(pids)
 			return nil
 		}
 		if err := signalAll(pids, syscall.SIGSTOP); err != nil {
 			return err
 		}
 	}
+}
+
+// awaitStop returns when no thread of the processes runs any more: the signal is
+// sent at once, but on another processor a thread may go on for a moment, and
+// answer. A thread that the kernel keeps is not waited for forever.
+func awaitStop(pids []int) {
+	for giveUp := time.Now().Add(5 * time.Second); time.Now().Before(giveUp); time.Sleep(time.Millisecond) {
+		if !slices.ContainsFunc(pids, func(pid int) bool {
+			threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+			return slices.ContainsFunc(threads, runs)
+		}) {
+			return
+		}
+	}
+}
+
+// runs reads the state in a thread's stat, which it cannot if the thread has ended.
+func runs(path string) bool {
+	stat, err := os.ReadFile(path)
+	if err != nil {
+		return false
+	}
+	state := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])[0]
+	return !bytes.ContainsAny(state, "TtZX")
 }
 
 // thawServer undoes freezeServer.
