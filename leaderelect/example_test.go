@@ -64,7 +64,11 @@ func ExampleElector_IsLeader() {
 
 	elected := make(chan struct{})
 	elector, err := leaderelect.New(locks, "scheduler", leaderelect.Config{
-		OnLeaderChange: func(leaderelect.Leader) { close(elected) },
+		OnElected: func(ctx context.Context, _ leaderelect.Term) error {
+			close(elected)
+			<-ctx.Done()
+			return nil
+		},
 	})
 	if err != nil {
 		log.Fatal(err)
