@@ -34,12 +34,12 @@ run() {
 			return
 		}
 		# shellcheck disable=SC2046 # one argument for each package
-		SQLLOCK_TEST_MYSQL_BIN=$bin go test -count=1 -skip 'Postgre|Advisory|/^(postgres|advisory)' $(packages 'postgres|sqlite|testdb') || return
+		SQLLOCK_TEST_MYSQL_BIN=$bin go test -count=1 -skip 'Postgre|Advisory|SQLite|/^(postgres|advisory|sqlite)' $(packages 'postgres|sqlite|testdb') || return
 		;;
 	*)
 		bin=$(scripts/fetch-postgres.sh "$1") || return
 		# shellcheck disable=SC2046
-		SQLLOCK_TEST_POSTGRES_BIN=$bin go test -count=1 -skip 'MySQL|MariaDB|Galera|/^(mysql|named)' $(packages 'mysql|sqlite') || return
+		SQLLOCK_TEST_POSTGRES_BIN=$bin go test -count=1 -skip 'MySQL|MariaDB|Galera|SQLite|/^(mysql|named|sqlite)' $(packages 'mysql|sqlite') || return
 		;;
 	esac
 	echo passed >"$results/$1"
