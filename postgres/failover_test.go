@@ -367,7 +367,7 @@ func TestFailOverFromASilentPrimary(t *testing.T) {
 	p := join(t, d.dsn(), pgx.QueryExecModeCacheStatement)
 	lease, err := p.client.Acquire(ctx, "n")
 	require.NoError(t, err)
-	c := s.client(postgres.SessionTimeout(6 * time.Second))
+	c := s.client(postgres.SessionTimeout(9 * time.Second))
 	lock := s.acquire(c, "n")
 
 	d.primary.Pause()

@@ -164,6 +164,39 @@ func TestFailedRenewalIsRepeatedBeforeTheDeadline(t *testing.T) {
 	})
 }
 
+// The server that the connection led to is silent, and the one that has taken over answers after a quarter of the TTL: connecting to two hosts in turn takes
+// its time.
+func TestRenewalThatIsNotAnsweredLeavesTimeForAnother(t *testing.T) {
+	play(t, func(s *scene) {
+		p := s.party("p")
+		l := p.acquire("n")
+		p.store.meets("Renew", hang, func(ctx context.Context, carryOut func()) error {
+			select {
+			case <-time.After(ttl / 4):
+				carryOut()
+				return nil
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		})
+		s.pass(2 * ttl)
+		require.NoError(s, l.Err())
+		s.release(l)
+	})
+}
+
+// Another attempt must follow even if the second is not answered either.
+func TestRenewalsAreRepeatedUntilTheDeadline(t *testing.T) {
+	play(t, func(s *scene) {
+		p := s.party("p")
+		l := p.acquire("n")
+		p.store.meets("Renew", hang, hang)
+		s.pass(2 * ttl)
+		require.NoError(s, l.Err())
+		s.release(l)
+	})
+}
+
 func TestEvictedSessionIsLostAtTheNextRenewal(t *testing.T) {
 	play(t, func(s *scene) {
 		p := s.party("p")

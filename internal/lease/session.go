@@ -121,13 +121,14 @@ func (s *session) renew() {
 		e.mu.Unlock()
 		return
 	}
+	again := s.shaken
 	e.renewals.Add(1)
 	e.mu.Unlock()
 	defer e.renewals.Done()
 
 	sent := e.clock.Now()
 	left := time.Duration(s.deadline.Load()) - sent
-	ctx, cancel := context.WithTimeout(e.ctx, min(max(left, 0), s.ttl/3))
+	ctx, cancel := context.WithTimeout(e.ctx, patience(s.ttl, left, again))
 	epoch, err := e.store.Renew(ctx, s.id, s.ttl)
 	cancel()
 	switch {
@@ -138,7 +139,7 @@ func (s *session) renew() {
 		e.mu.Lock()
 		if s.ended.Load() == nil {
 			s.shaken = true
-			s.renewal.Reset(s.ttl / 12)
+			s.renewal.Reset(max(sent+s.ttl/12-e.clock.Now(), 0)) // at once, if time has passed already
 		}
 		e.mu.Unlock()
 	default:
@@ -147,6 +148,16 @@ func (s *session) renew() {
 			s.settle()
 		}
 	}
+}
+
+// patience is how long a renewal may take. One that is not answered was most likely sent on a connection that has fallen silent, so the first gives up
+// early. The next one has to connect anew, perhaps to the second host of two, and has most of what is left for that; most, because what it sends can be
+// lost as well.
+func patience(ttl, left time.Duration, again bool) time.Duration {
+	if again {
+		return max(2*left/3, 0)
+	}
+	return min(max(left, 0), ttl/6)
 }
 
 // settle has a session reconciled whose renewals have begun to succeed again.
