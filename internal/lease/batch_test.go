@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"context"
 	"sync"
 	"testing"
 	"time"
@@ -91,6 +92,41 @@ func TestLargeBatchTakesLanesAndWaitsForAll(t *testing.T) {
 			require.NoError(s, l.Verify(s.Context()))
 		}
 		s.release(append(held, first)...)
+	})
+}
+
+// Who is answered together asks together: with round trips of one length, sixteen goroutines that acquire and release take two each time, and not the three or
+// four of those who have just missed one.
+func TestWhoIsAnsweredTogetherTravelsTogether(t *testing.T) {
+	play(t, func(s *scene) {
+		p := s.party("p")
+		all := names(16)
+		for _, name := range all {
+			s.release(p.acquire(name))
+		}
+		p.store.alwaysMeets(func(_ context.Context, carryOut func()) error {
+			time.Sleep(time.Millisecond)
+			carryOut()
+			return nil
+		}, "Acquire", "Release")
+		p.store.log()
+		const cycles = 200
+		began := s.Now()
+		var goroutines sync.WaitGroup
+		for _, name := range all {
+			goroutines.Go(func() {
+				for range cycles {
+					l, err := p.client.Acquire(s.Context(), name)
+					if assert.NoError(s, err) {
+						assert.NoError(s, l.Release(s.Context()))
+					}
+				}
+			})
+		}
+		goroutines.Wait()
+		trips := len(p.store.log())
+		s.Logf("%d round trips and %v for %d cycles of %d goroutines", trips, s.Now()-began, cycles, len(all))
+		assert.Less(s, trips, 3*cycles)
 	})
 }
 
