@@ -2,8 +2,11 @@ package postgres_test
 
 import (
 	"context"
+	"encoding/binary"
+	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -178,6 +181,42 @@ func TestRenewalsDoNotWaitForCancelRequests(t *testing.T) {
 	case <-time.After(3 * time.Second):
 	}
 	require.NoError(t, l.Release(context.WithoutCancel(ctx)))
+}
+
+// TestClosingCancelsNothing closes Clients whose connection has just begun to listen. A statement that is given up costs its connection and a cancel request.
+func TestClosingCancelsNothing(t *testing.T) {
+	t.Parallel()
+	dsn := testdb.Postgres(t)
+	migrate(t, dsn)
+	cfg, err := pgxpool.ParseConfig(dsn)
+	require.NoError(t, err)
+	var requests atomic.Int32
+	cfg.ConnConfig.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := new(net.Dialer).DialContext(ctx, network, addr)
+		return &requester{Conn: c, cancels: &requests}, err
+	}
+	p := joinWith(t, cfg)
+	for range 50 {
+		c := sqllock.New(p.table)
+		_, err := c.TryAcquire(t.Context(), "n")
+		require.NoError(t, err)
+		require.NoError(t, c.Close(t.Context()))
+	}
+	require.Zero(t, requests.Load(), "cancel requests")
+}
+
+// requester is a connection that counts cancel requests, which are the first and only message on theirs.
+type requester struct {
+	net.Conn
+	cancels *atomic.Int32
+}
+
+func (r *requester) Write(b []byte) (int, error) {
+	const length, code = 16, 80877102 // of a CancelRequest, as the manual has them (Message Formats)
+	if len(b) == length && binary.BigEndian.Uint32(b) == length && binary.BigEndian.Uint32(b[4:]) == code {
+		r.cancels.Add(1)
+	}
+	return r.Conn.Write(b)
 }
 
 // TestRoleDefaultsDoNotMatter connects as roles whose defaults would break the statements if they took them as they come.

@@ -93,7 +93,7 @@ func (w *watch) listen(ctx context.Context, events lease.Events) error {
 	}
 	return w.conn.use(ctx, func(pg *pgx.Conn) error {
 		ids, changed := events.Sessions()
-		if err := w.subscribe(ctx, pg, ids, events); err != nil {
+		if err := withGrace(ctx, func(ctx context.Context) error { return w.subscribe(ctx, pg, ids, events) }); err != nil {
 			return err
 		}
 		waiting, cancel := context.WithCancel(ctx)
@@ -126,6 +126,16 @@ func (w *watch) listen(ctx context.Context, events lease.Events) error {
 		deliver(n.Channel, n.Payload, events)
 		return nil
 	})
+}
+
+// withGrace lets a statement that is under way when ctx ends have its answer. To give it up costs the connection, and a cancel request, which is another
+// connection to the server and more than PgBouncer 1.18 survives (its issue 801).
+func withGrace(ctx context.Context, f func(context.Context) error) error {
+	const grace = time.Second
+	statement, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })()
+	return f(statement)
 }
 
 // subscribe listens to the channels of ids and to no others, and then asks for what was pushed before.

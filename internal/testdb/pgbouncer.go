@@ -2,7 +2,6 @@ package testdb
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -12,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 )
 
 // PgBouncer starts a PgBouncer in front of the server of dsn, a postgres:// URL, and returns the URL of the same database through
@@ -39,17 +37,25 @@ func PgBouncer(tb testing.TB, dsn string, settings ...string) string {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	b := &pgBouncer{daemon{name: "PgBouncer", dir: dir}}
 	tb.Cleanup(func() {
-		if err := errors.Join(killServer(dir), removeServerDir(dir)); err != nil {
+		if tb.Failed() {
+			tb.Logf("the end of the log of PgBouncer on port %d:\n%s", b.port, tail(b.logFrom(0)))
+		}
+		if err := b.remove(); err != nil {
 			tb.Error(err)
 		}
 	})
-	port, err := startPgBouncer(program, dir, server, settings)
-	if err != nil {
+	if err := b.start(program, server, settings); err != nil {
 		tb.Fatal(err)
 	}
+	tb.Cleanup(func() {
+		if !b.running() {
+			tb.Errorf("PgBouncer on port %d has ended by itself", b.port)
+		}
+	})
 	through := *server
-	through.Host = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	through.Host = net.JoinHostPort("127.0.0.1", strconv.Itoa(b.port))
 	through.RawQuery = "sslmode=disable"
 	return through.String()
 }
@@ -62,23 +68,22 @@ func pgBouncerProgram() (string, error) {
 	return program, err
 }
 
-func startPgBouncer(program, dir string, server *url.URL, settings []string) (port int, err error) {
-	const tries = 10
-	for range tries {
-		if port, err = freePort(); err != nil {
-			return 0, err
+type pgBouncer struct{ daemon }
+
+func (b *pgBouncer) start(program string, server *url.URL, settings []string) error {
+	return b.startOnFreePort(func() error {
+		if err := b.configure(server, settings); err != nil {
+			return err
 		}
-		if err = configurePgBouncer(dir, port, server, settings); err != nil {
-			return 0, err
-		}
-		if err = runPgBouncer(program, dir, port); err == nil {
-			return port, nil
-		}
-	}
-	return 0, err
+		return b.launch(program, []string{"pgbouncer.ini"}, b.ready)
+	})
 }
 
-func configurePgBouncer(dir string, port int, server *url.URL, settings []string) error {
+func (b *pgBouncer) ready() bool {
+	return bytes.Contains(b.logFrom(b.logged), []byte("process up: PgBouncer"))
+}
+
+func (b *pgBouncer) configure(server *url.URL, settings []string) error {
 	upstream := server.Port()
 	if upstream == "" {
 		upstream = "5432"
@@ -99,10 +104,10 @@ default_pool_size = 20
 max_client_conn = 500
 server_round_robin = 1
 %s
-`, server.Hostname(), upstream, port, strings.Join(settings, "\n")),
+`, server.Hostname(), upstream, b.port, strings.Join(settings, "\n")),
 	}
 	for name, content := range files {
-		path := filepath.Join(dir, name)
+		path := filepath.Join(b.dir, name)
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 			return fmt.Errorf("testdb: %w", err)
 		}
@@ -111,36 +116,4 @@ server_round_robin = 1
 		}
 	}
 	return nil
-}
-
-// runPgBouncer returns when it accepts connections.
-func runPgBouncer(program, dir string, port int) error {
-	cmd := exec.Command(program, "pgbouncer.ini")
-	if err := asServer(cmd, dir); err != nil {
-		return err
-	}
-	var log bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &log, &log
-	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("testdb: start PgBouncer: %w", err)
-	}
-	exited := make(chan struct{})
-	go func() {
-		_ = cmd.Wait()
-		close(exited)
-	}()
-	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-	timeout := time.After(startTimeout)
-	for {
-		if c, err := net.DialTimeout("tcp", address, time.Second); err == nil {
-			return c.Close()
-		}
-		select {
-		case <-exited:
-			return fmt.Errorf("testdb: PgBouncer has ended instead of starting; its log:\n%s", log.Bytes())
-		case <-timeout:
-			return fmt.Errorf("testdb: PgBouncer is not ready after %v", startTimeout)
-		case <-time.After(5 * time.Millisecond):
-		}
-	}
 }

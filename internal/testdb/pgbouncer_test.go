@@ -60,11 +60,12 @@ func TestPgBouncerThatCannotStartShowsItsLog(t *testing.T) {
 	require.NoError(t, err)
 	dir, err := newServerDir("pgbouncer")
 	require.NoError(t, err)
-	t.Cleanup(func() { assert.NoError(t, removeServerDir(dir)) })
+	b := &pgBouncer{daemon{name: "PgBouncer", dir: dir}}
+	t.Cleanup(func() { assert.NoError(t, b.remove()) })
 	program, err := pgBouncerProgram()
 	require.NoError(t, err)
 
-	_, err = startPgBouncer(program, dir, server, []string{"no_such_setting=1"})
+	err = b.start(program, server, []string{"no_such_setting=1"})
 
 	require.ErrorContains(t, err, "no_such_setting")
 }
