@@ -51,8 +51,11 @@ func (t *TableBackend) send(ctx context.Context, conn *sql.Conn, batch []stateme
 	if !t.galera.Load() {
 		return t.sendPacket(ctx, conn, batch)
 	}
-	for _, st := range batch {
+	for i, st := range batch {
 		if err := t.sendPacket(ctx, conn, []statement{st}); err != nil {
+			if i > 0 {
+				err = midway(err)
+			}
 			return err
 		}
 	}

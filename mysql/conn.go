@@ -59,7 +59,8 @@ func newPool(c driver.Connector) pool {
 	return pool{db}
 }
 
-// use runs f with a connection. If f leaves a transaction behind, it is rolled back: the next one would commit it.
+// use runs f with a connection, and again with another one if f returns driver.ErrBadConn: what f sends first has found the connection
+// broken. For what it sends after that there is midway. If f leaves a transaction behind, it is rolled back: the next one would commit it.
 func (p pool) use(ctx context.Context, f func(*sql.Conn) error) error {
 	for first := true; ; first = false {
 		conn, err := p.db.Conn(ctx)
@@ -74,6 +75,14 @@ func (p pool) use(ctx context.Context, f func(*sql.Conn) error) error {
 			return err
 		} // else it was found broken before anything was sent
 	}
+}
+
+// midway is the error of a statement that was not the first: what came before it was carried out, and must not be again.
+func midway(err error) error {
+	if errors.Is(err, driver.ErrBadConn) {
+		return mysql.ErrInvalidConn
+	}
+	return err
 }
 
 // rollback makes a connection usable after an error, or closes it: on any doubt, and when another server may be the primary by now.

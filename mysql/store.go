@@ -71,7 +71,8 @@ func (s *store) Renew(ctx context.Context, id lease.SessionID, ttl time.Duration
 }
 
 // Reconcile raises the epoch first: from then on what the session holds can only become less, and can be read and given up at leisure.
-func (s *store) Reconcile(ctx context.Context, id lease.SessionID, known []lease.Ref) (epoch int64, present []lease.Ref, err error) {
+// One that the server gets to late raises the epoch and empties the lines, which the session notices; nobody gives up what it reads.
+func (s *store) Reconcile(ctx context.Context, id lease.SessionID, _ int64, known []lease.Ref) (epoch int64, present []lease.Ref, err error) {
 	mine := make(map[lease.Ref]bool, len(known))
 	for _, ref := range known {
 		mine[ref] = true

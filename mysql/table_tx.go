@@ -145,7 +145,7 @@ func (a *txAttempt) take(ctx context.Context, conn *sql.Conn) error {
 			a.locked = true
 		}
 	}
-	return a.send(ctx, conn, []statement{{name: "commit"}})
+	return midway(a.send(ctx, conn, []statement{{name: "commit"}}))
 }
 
 // WithTx runs fn in a transaction while name is locked: it acquires a lease, then begins the transaction and guards it, and releases the

@@ -2,9 +2,11 @@ package postgres_test
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"net/url"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/assert"
@@ -140,4 +142,32 @@ func TestAdvisoryRoleWithoutRightsGetsNoTokens(t *testing.T) {
 		}
 		require.NoError(t, l.Release(t.Context()))
 	}
+}
+
+// TestAdvisorySessionsThatBeginWaitForEachOther at the sequence, each for the commits of all before it, for longer than anything else may wait, and longer
+// than a session may be silent.
+func TestAdvisorySessionsThatBeginWaitForEachOther(t *testing.T) {
+	t.Parallel()
+	const timeout = 6 * time.Second
+	s := newScene(t)
+	other := s.session()
+	turn := []byte("sqltoken")
+	_, err := other.Exec(t.Context(), "SELECT pg_advisory_lock($1, $2)", int32(binary.BigEndian.Uint32(turn)), int32(binary.BigEndian.Uint32(turn[4:])))
+	require.NoError(t, err)
+	got := make(chan grant, 1)
+	c := s.client(postgres.SessionTimeout(timeout))
+	go func() {
+		l, err := c.TryAcquire(t.Context(), "n")
+		got <- grant{l, err}
+	}()
+	s.eventually(func() bool {
+		return len(got) > 0 || s.int(`SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)
+			WHERE locktype = 'advisory' AND NOT granted AND database = datid AND datname = current_database()
+			AND clock_timestamp() - query_start > $1`, timeout*8/15) == 1
+	}, "a session has waited for longer than its limit of silence")
+	_, err = other.Exec(t.Context(), "SELECT pg_advisory_unlock_all()")
+	require.NoError(t, err)
+	l := s.granted(got, 0)
+	require.NoError(t, l.Err())
+	s.release(l)
 }

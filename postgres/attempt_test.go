@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"net"
@@ -135,6 +136,38 @@ func TestLateEnlistingAddsNothing(t *testing.T) {
 	require.NoError(t, l.Release(ctx))
 }
 
+// TestLateReconcileGivesUpNothing runs the statements of a session that has been granted more since they were sent.
+func TestLateReconcileGivesUpNothing(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	dsn := testdb.Postgres(t)
+	migrate(t, dsn)
+	p := join(t, dsn, pgx.QueryExecModeCacheStatement)
+	l, err := p.client.Acquire(ctx, "n")
+	require.NoError(t, err)
+	var session, epoch int64
+	require.NoError(t, p.pool.QueryRow(ctx, "UPDATE sqllock_sessions SET epoch = epoch + 7 RETURNING id, epoch").Scan(&session, &epoch))
+	enlist, err := os.ReadFile("sql/enlist.sql")
+	require.NoError(t, err)
+	_, err = p.pool.Exec(ctx, string(enlist), "", []string{"n"}, session, epoch, []string{"x"}, []int32{0})
+	require.NoError(t, err)
+	for raised, want := range map[int64]int64{epoch - 1: 0, epoch: 1} {
+		for statement, args := range map[string][]any{
+			"reconcile": {session, []int64{}, []int64{}, raised}, "reconcile_lines": {session, raised},
+		} {
+			query, err := os.ReadFile("sql/" + statement + ".sql")
+			require.NoError(t, err)
+			tx, err := p.pool.Begin(ctx)
+			require.NoError(t, err)
+			found, err := tx.Exec(ctx, string(query), args...)
+			require.NoError(t, err)
+			assert.Equal(t, want, found.RowsAffected(), "%s with epoch %d of %d", statement, raised, epoch)
+			require.NoError(t, tx.Rollback(ctx))
+		}
+	}
+	require.NoError(t, l.Release(ctx))
+}
+
 // TestReleaseUndoneByACrashIsRepeated has the server crash between a release, which does not wait for the disk, and its being
 // written. The session lives on by another lock, and nothing but the broken connection tells it.
 func TestReleaseUndoneByACrashIsRepeated(t *testing.T) {
@@ -217,6 +250,45 @@ func (r *requester) Write(b []byte) (int, error) {
 		r.cancels.Add(1)
 	}
 	return r.Conn.Write(b)
+}
+
+// TestRenewalsEndASubscriptionThatIsNotAnswered has the connection that renews and listens fall silent as it begins to listen.
+func TestRenewalsEndASubscriptionThatIsNotAnswered(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	dsn := testdb.Postgres(t)
+	migrate(t, dsn)
+	cfg, err := pgxpool.ParseConfig(dsn)
+	require.NoError(t, err)
+	var muted atomic.Bool
+	cfg.ConnConfig.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := new(net.Dialer).DialContext(ctx, network, addr)
+		return &listenersConn{Conn: c, muted: &muted}, err
+	}
+	p := joinWith(t, cfg)
+	const ttl = 3 * time.Second
+	l, err := p.client.Acquire(ctx, "n", sqllock.TTL(ttl))
+	require.NoError(t, err)
+	granted := l.Deadline()
+	require.Eventually(t, func() bool { return l.Err() != nil || l.Deadline().After(granted.Add(ttl/6)) }, 2*ttl, time.Millisecond, "renewed or lost")
+	require.True(t, muted.Load(), "it has begun to listen")
+	require.NoError(t, l.Verify(ctx))
+	require.NoError(t, l.Release(ctx))
+}
+
+// listenersConn forwards nothing once somebody begins to listen on it, if it is the first.
+type listenersConn struct {
+	net.Conn
+	muted *atomic.Bool // by one of them
+	mute  bool
+}
+
+func (c *listenersConn) Write(b []byte) (int, error) {
+	c.mute = c.mute || bytes.Contains(b, []byte("unlisten")) && c.muted.CompareAndSwap(false, true)
+	if c.mute {
+		return len(b), nil
+	}
+	return c.Conn.Write(b)
 }
 
 // TestRoleDefaultsDoNotMatter connects as roles whose defaults would break the statements if they took them as they come.

@@ -147,7 +147,7 @@ func (s *store) Renew(ctx context.Context, id lease.SessionID, ttl time.Duration
 	return epoch, err
 }
 
-func (s *store) Reconcile(ctx context.Context, id lease.SessionID, known []lease.Ref) (epoch int64, present []lease.Ref, err error) {
+func (s *store) Reconcile(ctx context.Context, id lease.SessionID, epoch int64, known []lease.Ref) (raised int64, present []lease.Ref, err error) {
 	resources, tokens := columns(known)
 	found := false
 	var freed []int64
@@ -157,9 +157,9 @@ func (s *store) Reconcile(ctx context.Context, id lease.SessionID, known []lease
 			{"claim", []any{id}, nil},
 			{"reconcile_epoch", []any{id}, func(r pgx.Rows) error {
 				found = true
-				return r.Scan(&epoch)
+				return r.Scan(&raised)
 			}},
-			{"reconcile", []any{id, resources, tokens}, func(r pgx.Rows) error {
+			{"reconcile", []any{id, resources, tokens, epoch + 1}, func(r pgx.Rows) error {
 				var ref lease.Ref
 				var isKnown bool
 				err := r.Scan(&ref.Resource, &ref.Token, &isKnown)
@@ -170,16 +170,19 @@ func (s *store) Reconcile(ctx context.Context, id lease.SessionID, known []lease
 				}
 				return err
 			}},
-			{"leave_lines", []any{id}, appendInt(&freed)},
+			{"reconcile_lines", []any{id, epoch + 1}, appendInt(&freed)},
 		}
 	})
-	if err == nil && !found {
+	switch {
+	case err != nil:
+	case !found:
 		err = lease.ErrGone
-	}
-	if err == nil && len(freed) > 0 {
+	case raised != epoch+1:
+		err = lease.ErrStale
+	case len(freed) > 0:
 		err = s.Wake(ctx, freed)
 	}
-	return epoch, present, err
+	return raised, present, err
 }
 
 func (s *store) End(ctx context.Context, id lease.SessionID) error {

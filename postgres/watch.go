@@ -23,8 +23,8 @@ type watch struct {
 
 	mu        sync.Mutex
 	renewers  int
-	quiet     chan struct{}      // closed when there is no renewer any more
-	interrupt context.CancelFunc // ends the waiting; nil while nobody waits
+	quiet     chan struct{}       // closed when there is no renewer any more
+	interrupt *context.CancelFunc // ends the listener's turn; nil while nobody listens
 
 	// Of the goroutine that listens.
 	listening *pgx.Conn // the connection that the LISTENs were sent on
@@ -42,7 +42,7 @@ func (w *watch) interrupting(f func(*conn) error) error {
 		w.quiet = make(chan struct{})
 	}
 	if w.interrupt != nil {
-		w.interrupt()
+		(*w.interrupt)()
 	}
 	w.mu.Unlock()
 	defer func() {
@@ -78,60 +78,58 @@ func (s *store) Watch(ctx context.Context, events lease.Events) {
 	}
 }
 
-// listen waits for one notification, and returns nil also when somebody wants to renew.
+// listen waits for one notification, and returns nil also when somebody wants to renew. Renewals come first: they end the waiting and the connecting at once,
+// a subscription that is not answered after a grace.
 func (w *watch) listen(ctx context.Context, events lease.Events) error {
+	turn, cancel := context.WithCancel(ctx)
+	defer cancel()
 	w.mu.Lock()
-	quiet := w.quiet
-	busy := w.renewers > 0
-	w.mu.Unlock()
-	if busy {
+	if w.renewers > 0 {
+		quiet := w.quiet
+		w.mu.Unlock()
 		select {
 		case <-quiet:
 		case <-ctx.Done():
-			return nil
 		}
+		return nil
 	}
-	return w.conn.use(ctx, func(pg *pgx.Conn) error {
+	w.interrupt = &cancel
+	w.mu.Unlock()
+	defer func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.interrupt == &cancel {
+			w.interrupt = nil
+		}
+	}()
+	err := w.conn.use(turn, func(pg *pgx.Conn) error {
 		ids, changed := events.Sessions()
-		if err := withGrace(ctx, func(ctx context.Context) error { return w.subscribe(ctx, pg, ids, events) }); err != nil {
+		if err := withGrace(turn, func(ctx context.Context) error { return w.subscribe(ctx, pg, ids, events) }); err != nil {
 			return err
 		}
-		waiting, cancel := context.WithCancel(ctx)
-		defer cancel()
-		w.mu.Lock()
-		if w.renewers > 0 {
-			w.mu.Unlock()
-			return nil
-		}
-		w.interrupt = cancel
-		w.mu.Unlock()
 		go func() {
 			select {
 			case <-changed:
 				cancel()
-			case <-waiting.Done():
+			case <-turn.Done():
 			}
 		}()
-
-		n, err := pg.WaitForNotification(waiting)
-		w.mu.Lock()
-		w.interrupt = nil
-		w.mu.Unlock()
-		if err != nil {
-			if waiting.Err() != nil && !pg.IsClosed() {
-				return nil
-			}
-			return err
+		n, err := pg.WaitForNotification(turn)
+		if err == nil {
+			deliver(n.Channel, n.Payload, events)
 		}
-		deliver(n.Channel, n.Payload, events)
-		return nil
+		return err
 	})
+	if turn.Err() != nil {
+		return nil
+	}
+	return err
 }
 
 // withGrace lets a statement that is under way when ctx ends have its answer. To give it up costs the connection, and a cancel request, which is another
 // connection to the server and more than PgBouncer 1.18 survives (its issue 801).
 func withGrace(ctx context.Context, f func(context.Context) error) error {
-	const grace = time.Second
+	const grace = 250 * time.Millisecond
 	statement, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })()

@@ -97,7 +97,8 @@ func (s *store) Renew(ctx context.Context, id lease.SessionID, ttl time.Duration
 	return epoch, err
 }
 
-func (s *store) Reconcile(ctx context.Context, id lease.SessionID, known []lease.Ref) (epoch int64, present []lease.Ref, err error) {
+// Reconcile has no late arrivals: the database is in this process, and a transaction ends before its call does.
+func (s *store) Reconcile(ctx context.Context, id lease.SessionID, _ int64, known []lease.Ref) (epoch int64, present []lease.Ref, err error) {
 	mine := make(map[lease.Ref]bool, len(known))
 	for _, ref := range known {
 		mine[ref] = true

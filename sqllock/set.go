@@ -222,9 +222,12 @@ func (a *assembly) enter(ctx context.Context, l *Lock) error {
 // attempt tries all that is missing at once and keeps what is granted before the first refusal; what lies behind it is given back.
 func (a *assembly) attempt(ctx context.Context) error {
 	missing := a.locks[a.held:]
+	claims := make([]claim, len(missing))
 	reqs := make([]*Request, len(missing))
 	for i, l := range missing {
-		reqs[i] = &l.req
+		claims[i].req = l.req
+		claims[i].req.Holder = &claims[i]
+		reqs[i] = &claims[i].req
 	}
 	results := make([]Result, len(missing))
 	a.client.session.Try(ctx, reqs, results)
@@ -239,6 +242,7 @@ func (a *assembly) attempt(ctx context.Context) error {
 		case refusal != nil:
 			beyond = append(beyond, r.Hold)
 		default:
+			claims[i].keep((*holder)(missing[i]))
 			if err := a.take(missing[i], r.Hold); err != nil {
 				refusal = err
 			}
@@ -250,6 +254,36 @@ func (a *assembly) attempt(ctx context.Context) error {
 		a.client.session.Release(ctx, beyond, make([]error, len(beyond)))
 	}
 	return refusal
+}
+
+// claim is one attempt at one name. Only who keeps the grant is told of its loss: what was given back can be lost later, when the
+// name may have been granted to the same Lock again.
+type claim struct {
+	req    Request
+	mu     sync.Mutex
+	holder Holder // of those who keep it
+	lost   error  // before somebody did
+}
+
+func (c *claim) keep(h Holder) {
+	c.mu.Lock()
+	c.holder = h
+	lost := c.lost
+	c.mu.Unlock()
+	if lost != nil {
+		h.Lost(lost)
+	}
+}
+
+// Lost implements [Holder].
+func (c *claim) Lost(reason error) {
+	c.mu.Lock()
+	h := c.holder
+	c.lost = reason
+	c.mu.Unlock()
+	if h != nil {
+		h.Lost(reason)
+	}
 }
 
 func (a *assembly) take(l *Lock, h Hold) error {

@@ -130,6 +130,32 @@ func TestWhoIsAnsweredTogetherTravelsTogether(t *testing.T) {
 	})
 }
 
+// What lies behind a refusal is given back, and found lost while that is under way; then the same Lock is granted the name again.
+func TestSetSurvivesTheLossOfWhatItGivesBack(t *testing.T) {
+	play(t, func(s *scene) {
+		p, other := s.party("p"), s.party("other")
+		first := other.acquire("a")
+		kept := p.acquire("kept")
+		s.release(p.acquire("b"))
+		p.store.meets("Release", func(_ context.Context, carryOut func()) error {
+			carryOut()
+			p.engine.Interrupted()
+			return errWire
+		})
+		var set *sqllock.Set
+		var err error
+		var assembling sync.WaitGroup
+		assembling.Go(func() { set, err = p.client.AcquireAll(s.Context(), []string{"a", "b"}) })
+		s.pass(time.Second)
+		s.release(first)
+		assembling.Wait()
+		require.NoError(s, err)
+		require.NoError(s, set.Release(s.Context()))
+		require.Empty(s, s.table.holders("b"))
+		s.release(kept)
+	})
+}
+
 // A statement cannot grant one row twice.
 func TestNameOccursOnceInABatch(t *testing.T) {
 	play(t, func(s *scene) {

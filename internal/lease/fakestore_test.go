@@ -152,7 +152,7 @@ func (s *fakeStore) Renew(ctx context.Context, id SessionID, ttl time.Duration) 
 	return epoch, nil
 }
 
-func (s *fakeStore) Reconcile(ctx context.Context, id SessionID, known []Ref) (int64, []Ref, error) {
+func (s *fakeStore) Reconcile(ctx context.Context, id SessionID, expected int64, known []Ref) (int64, []Ref, error) {
 	var epoch int64
 	var present []Ref
 	gone := false
@@ -162,7 +162,9 @@ func (s *fakeStore) Reconcile(ctx context.Context, id SessionID, known []Ref) (i
 			return
 		}
 		row.epoch++
-		epoch = row.epoch
+		if epoch = row.epoch; epoch != expected+1 {
+			return
+		}
 		t.remove(func(r *resource, h *holderRow) bool {
 			ref := Ref{r.id, h.token}
 			if h.session == id && slices.Contains(known, ref) {
@@ -175,8 +177,11 @@ func (s *fakeStore) Reconcile(ctx context.Context, id SessionID, known []Ref) (i
 	}); err != nil {
 		return 0, nil, err
 	}
-	if gone {
+	switch {
+	case gone:
 		return 0, nil, ErrGone
+	case epoch != expected+1:
+		return epoch, nil, ErrStale
 	}
 	return epoch, present, nil
 }

@@ -65,7 +65,7 @@ func TestStaleAttemptIsRepeatedWithTheNewEpoch(t *testing.T) {
 		s.table.force("forced", false)
 		p.store.log()
 		l := p.acquire("n")
-		assert.Equal(s, []string{"Acquire", "Reconcile", "Acquire"}, p.store.log())
+		assert.Equal(s, []string{"Acquire", "Reconcile", "Reconcile", "Acquire"}, p.store.log())
 		assert.ErrorIs(s, lost.Err(), sqllock.ErrForced)
 		s.release(l)
 	})
@@ -87,6 +87,41 @@ func TestNothingIsAttemptedBeforeReconciling(t *testing.T) {
 		assert.Equal(s, "Reconcile", p.store.log()[0], "it is tried again in the background")
 		s.free("n")
 		s.release(p.acquire("n"), p.acquire("m"))
+	})
+}
+
+// What was granted since a reconcile was sent is unknown to it.
+func TestReconcileThatArrivesLateTakesNothing(t *testing.T) {
+	play(t, func(s *scene) {
+		p, other, late := s.party("p"), s.party("other"), newGate()
+		kept := p.acquire("kept")
+		p.store.meets("Reconcile", late.late)
+		p.engine.Interrupted()
+		s.pass(time.Second)
+		require.Equal(s, 2, p.store.count("Reconcile"))
+		l := p.acquire("n")
+		w := other.begin(s.Context(), "n")
+		late.pass()
+		require.NoError(s, l.Err())
+		require.False(s, w.ended(), "a second holder")
+		s.pass(ttl)
+		require.NoError(s, l.Err())
+		s.release(l, kept)
+		s.release(w.granted())
+	})
+}
+
+// The epoch is another than its engine knows.
+func TestReconcileAfterALostReplySucceeds(t *testing.T) {
+	play(t, func(s *scene) {
+		p := s.party("p")
+		l := p.acquire("n")
+		p.store.meets("Reconcile", loseReply)
+		p.engine.Interrupted()
+		s.pass(time.Second)
+		require.Equal(s, 3, p.store.count("Reconcile"))
+		require.NoError(s, l.Verify(s.Context()))
+		s.release(l, p.acquire("m"))
 	})
 }
 

@@ -152,12 +152,13 @@ func (s *session) renew() {
 
 // patience is how long a renewal may take. One that is not answered was most likely sent on a connection that has fallen silent, so the first gives up
 // early. The next one has to connect anew, perhaps to the second host of two, and has most of what is left for that; most, because what it sends can be
-// lost as well.
+// lost as well. A session whose TTL is long has no need to keep others from renewing on the connection that they share.
 func patience(ttl, left time.Duration, again bool) time.Duration {
+	left = max(left, 0)
 	if again {
-		return max(2*left/3, 0)
+		return min(2*left/3, callTimeout)
 	}
-	return min(max(left, 0), ttl/6)
+	return min(left, ttl/6, callTimeout)
 }
 
 // settle has a session reconciled whose renewals have begun to succeed again.

@@ -26,8 +26,10 @@ type Store interface {
 
 	// Reconcile raises the session's epoch, so that attempts still under way in the server find nothing to grant to, gives
 	// up the session's holders that are not in known and its waiters, and returns the new epoch and the holders that remain.
-	// It returns [ErrGone] as Renew does.
-	Reconcile(ctx context.Context, id SessionID, known []Ref) (epoch int64, present []Ref, err error)
+	// It returns [ErrGone] as Renew does, and [ErrStale] with the new epoch if it had not been the given one: a Reconcile that the
+	// database gets to late knows nothing of what was granted since, and gives up nothing. A store that gives up what an answer tells,
+	// and not before, need not compare.
+	Reconcile(ctx context.Context, id SessionID, epoch int64, known []Ref) (raised int64, present []Ref, err error)
 
 	// End deletes the session with all its holders and waiters, and wakes those who wait for them.
 	// It waits for transactions in which the session acquires; a holder that a guarded transaction has locked
@@ -89,7 +91,7 @@ var (
 	// ErrGone says that a session's row is gone or has expired.
 	ErrGone = errors.New("lease: session gone")
 
-	// ErrStale says that an attempt was made for a session that is gone or has another epoch.
+	// ErrStale says that something was asked for a session that is gone or has another epoch.
 	ErrStale = errors.New("lease: the session expired before the database got to the attempt")
 )
 

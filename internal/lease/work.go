@@ -136,10 +136,14 @@ func (e *Engine) reconcile(s *session) {
 	for ref := range s.holds {
 		known = append(known, ref)
 	}
+	epoch := max(s.epoch, s.observed)
 	e.mu.Unlock()
 
 	ctx, cancel := e.call()
-	epoch, present, err := e.store.Reconcile(ctx, s.id, known)
+	epoch, present, err := e.store.Reconcile(ctx, s.id, epoch, known)
+	if errors.Is(err, ErrStale) { // somebody has intervened, or the answer to an earlier one was lost
+		epoch, present, err = e.store.Reconcile(ctx, s.id, epoch, known)
+	}
 	cancel()
 	if errors.Is(err, ErrGone) {
 		e.endSession(s, sqllock.ErrEvicted)

@@ -35,6 +35,14 @@ var postgresTableDefects = []defect{
 		pkg:  "./postgres", run: "TestRows/AttemptOfAnotherEpochGrantsNothing",
 	},
 	{
+		name: "postgres/late-reconcile-gives-up",
+		harm: "a reconcile that the server gets to late gives up what its session was granted since: two holders",
+		file: "postgres/sql/reconcile.sql",
+		old:  "WHERE id = $1) = $4",
+		new:  "WHERE id = $1) IS NOT NULL AND $4::bigint IS NOT NULL",
+		pkg:  "./postgres", run: "TestLateReconcileGivesUpNothing",
+	},
+	{
 		name: "postgres/late-enlisting-adds",
 		harm: "a waiter that nobody knows stands in everybody's way",
 		file: "postgres/sql/enlist.sql",
