@@ -27,6 +27,7 @@ func (e *Elector) campaign(ctx context.Context) outcome {
 	if err := e.healthy(ctx); err != nil {
 		return outcome{err: err, standsBack: true}
 	}
+	e.ill = false
 	traced := e.cfg.Tracer.TraceCampaignStart(ctx, CampaignStart{Name: e.name})
 	lock, err := e.acquire(ctx)
 	end := CampaignEnd{Name: e.name, Err: err}

@@ -37,7 +37,7 @@ type Config struct {
 	OnLeaderChange func(leader Leader)
 
 	// Health is asked before each campaign, after each election and every HealthInterval of a term. If it returns an error, or has not
-	// returned after HealthInterval, the candidate gives up, and stands back. It must return when ctx ends.
+	// returned after HealthInterval, the candidate gives up, and stands back; the first time in a row that is logged. It must return when ctx ends.
 	Health func(ctx context.Context) error
 
 	// HealthInterval is between 1ms and 1h. The default is 5s.

@@ -18,6 +18,7 @@ type Elector struct {
 	value map[string]string // what is published
 
 	running atomic.Bool
+	ill     bool           // and has said so; of the goroutine of Run
 	checks  sync.WaitGroup // of health, under way
 
 	mu      sync.Mutex
@@ -94,8 +95,12 @@ func (e *Elector) Run(ctx context.Context) (err error) {
 
 // account remembers how a campaign has ended.
 func (e *Elector) account(o outcome) {
-	if o.failed {
+	switch {
+	case o.failed:
 		e.cfg.Logger.Warn("leaderelect: failed", "name", e.name, "error", o.err)
+	case errors.Is(o.err, ErrUnhealthy) && !e.ill:
+		e.ill = true
+		e.cfg.Logger.Warn("leaderelect: stands back until it is healthy", "name", e.name, "error", o.err)
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -1,7 +1,10 @@
 package leaderelect_test
 
 import (
+	"bytes"
 	"context"
+	"log/slog"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -66,6 +69,28 @@ func TestUnhealthyLeaderResigns(t *testing.T) {
 		time.Sleep(time.Minute)
 		a.leads(2)
 		a.leave()
+	})
+}
+
+func TestUnhealthyCandidateSaysSoOnceUntilItIsHealthy(t *testing.T) {
+	play(t, func(s *scene) {
+		p := &patient{t: s.T}
+		var log bytes.Buffer
+		a := s.candidate("a", func(c *leaderelect.Config) {
+			c.Health, c.Logger = p.check, slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))
+		})
+		p.ill.Store(true)
+		a.run()
+		time.Sleep(time.Hour)
+		a.follows(0)
+		p.ill.Store(false)
+		time.Sleep(time.Minute)
+		a.leads(1)
+		p.ill.Store(true)
+		time.Sleep(time.Hour)
+		a.leave()
+		assert.Equal(s, 2, strings.Count(log.String(), "\n"), log.String())
+		assert.Equal(s, 2, strings.Count(log.String(), errTest.Error()), log.String())
 	})
 }
 

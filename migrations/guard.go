@@ -42,7 +42,11 @@ func notLocked(err error) error { return fmt.Errorf("migrations: nothing was run
 
 // released gives lock up, and joins to err what that has told unless err says it already, as it does when the work ended with the lock.
 func released(ctx context.Context, err error, lock *sqllock.Lock) error {
-	if end := lock.Release(ctx); end != nil && !errors.Is(err, end) {
+	end := lock.Release(ctx)
+	if closed := lock.Err(); errors.Is(closed, sqllock.ErrClosed) { // while the work was under way
+		end = closed
+	}
+	if end != nil && !errors.Is(err, end) {
 		return errors.Join(err, end)
 	}
 	return err
@@ -65,7 +69,8 @@ func unchanged(err error) bool {
 	case interface{ Unwrap() error }:
 		return unchanged(e.Unwrap())
 	case interface{ Unwrap() []error }:
-		return !slices.ContainsFunc(e.Unwrap(), func(err error) bool { return !unchanged(err) })
+		errs := e.Unwrap()
+		return len(errs) > 0 && !slices.ContainsFunc(errs, func(err error) bool { return !unchanged(err) })
 	}
 	return false
 }

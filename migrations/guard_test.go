@@ -52,16 +52,30 @@ func TestGuardRunsNothingWithoutTheLock(t *testing.T) {
 func TestGuardTakesNothingToDoForSuccess(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
-	closing := errors.New("close failed")
+	closing, foreign := errors.New("close failed"), new(wrapsNothing)
 	for err, want := range map[error]error{
 		migrate.ErrNoChange:                            nil,
 		fmt.Errorf("wrapped: %w", migrate.ErrNoChange): nil,
 		errors.Join(migrate.ErrNoChange, nil):          nil,
 		errors.Join(migrate.ErrNoChange, closing):      closing,
+		foreign: foreign,
 	} {
 		got := migrations.Guard(t.Context(), s.locks, name, func(context.Context) error { return err })
 		require.ErrorIs(t, got, want)
 	}
+}
+
+// wrapsNothing is an error with the method of a list, and nothing in it.
+type wrapsNothing struct{}
+
+func (*wrapsNothing) Error() string   { return "of its own" }
+func (*wrapsNothing) Unwrap() []error { return nil }
+
+func TestGuardTellsThatTheClientWasClosed(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	err := migrations.Guard(t.Context(), s.locks, name, func(ctx context.Context) error { return s.locks.Close(ctx) })
+	require.ErrorIs(t, err, sqllock.ErrClosed)
 }
 
 func TestGuardEndsTheContextWithTheLock(t *testing.T) {

@@ -56,6 +56,12 @@ func TestDoTellsOfTheLoss(t *testing.T) {
 	require.ErrorIs(t, c.Do(t.Context(), "n", func(context.Context) error { return nil }), errWire)
 }
 
+// Whoever closes the Client, in a hook for shutdown for example, lets others have the lock while fn may not have noticed.
+func TestDoTellsThatTheClientWasClosed(t *testing.T) {
+	c := newFakeBackend().client(t)
+	require.ErrorIs(t, c.Do(t.Context(), "n", func(ctx context.Context) error { return c.Close(ctx) }), ErrClosed)
+}
+
 func TestDoDoesNotRunWithoutTheLock(t *testing.T) {
 	b := newFakeBackend()
 	b.take("n", true)

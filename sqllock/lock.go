@@ -128,6 +128,15 @@ func (l *Lock) Release(ctx context.Context) error {
 	return err
 }
 
+// conclude is Release after work that was to be done under the lock: that it ended before, with the Client, is news too.
+func (l *Lock) conclude(ctx context.Context) error {
+	err := l.Release(ctx)
+	if closed := l.Err(); errors.Is(closed, ErrClosed) {
+		return closed
+	}
+	return err
+}
+
 // begin ends the lock for this process before the database is told, and reports whether it was held until now.
 func (l *Lock) begin() bool {
 	return l.Err() == nil && l.finish(ErrReleased)

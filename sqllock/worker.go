@@ -60,10 +60,7 @@ func (c *Client) turn(ctx context.Context, name string, fn func(context.Context)
 	began := c.cfg.clock.Now()
 	defer func() {
 		cancel()
-		end := l.Release(ctx)
-		if closed := l.Err(); errors.Is(closed, ErrClosed) {
-			end = closed
-		}
+		end := l.conclude(ctx)
 		worked = c.cfg.clock.Now() - began
 		last = errors.Is(end, ErrClosed) || err == nil && !errors.Is(end, ErrLost)
 		if end != nil && !errors.Is(err, end) { // as it is where fn returns the cause of its context

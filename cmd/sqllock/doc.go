@@ -65,7 +65,8 @@
 // gets TERM, and KILL after --kill-after, which is at most five seconds, so before the server, which keeps the session for fifteen, lets
 // anybody else have the lock.
 //
-// In all these cases the exit code is 75, whatever the command's own was.
+// In all these cases the exit code is 75, whatever the command's own was. What we have to say on stderr waits for nobody who should read it: of more than 64 KiB that
+// nobody has read, the rest is left out and counted, and at the end it is waited for for a second at most.
 //
 // A process that has left the group (setsid, a daemon) is out of reach. And sqllock cannot act while it is stopped, or the machine
 // asleep: then the command goes on, or wakes up, without the lock, and is ended as soon as sqllock finds out. (Of a session lock
@@ -77,8 +78,9 @@
 // Of all sqllock elect with one NAME one is the leader, which is to hold the lock of that name, and runs its command as exec would. All that is said here of
 // exec holds for each term of it, but for these:
 //
-// When the lock is lost and the command has been ended, it campaigns again, and runs the command again when it is elected. So the exit code 75 comes only if there was
-// a signal before. When the command has ended by itself, sqllock resigns, which lets somebody else lead at once, and ends with its exit code. With --restart it
+// When the lock is lost and the command has been ended, it campaigns again, and runs the command again when it is elected. So it does if the command had ended by itself,
+// with code 0 too, before the loss was noticed: nobody knows how much of its work it did without the lock. So the exit code 75 comes only if there was
+// a signal before. When the command has ended by itself while the lock was held, sqllock resigns, which lets somebody else lead at once, and ends with its exit code. With --restart it
 // stands back for --stand-back and campaigns again; if the command fails, with a code other than 0, it does so for longer each time in a row, up to 30 s. After a signal that
 // was passed on to the command, HUP too, it ends with the command. A command that cannot be started ends it in any case.
 //

@@ -34,7 +34,8 @@ func (c *cli) electCommand() *cobra.Command {
 		Long: `Run a command while this process is the leader, or tell who is.
 
 Of all that are started with the same NAME, on whatever machine, one is the leader and runs its command, as sqllock exec would under a lock of that
-name. The others wait. If the leader's lock is lost, its command is ended, and it campaigns again. When the command has ended by itself
+name. The others wait. If the leader's lock is lost, its command is ended, and it campaigns again; so it does if the command had ended by itself, with
+whatever code, before the loss was noticed. When the command has ended by itself while the lock was held
 sqllock resigns, so that somebody else leads at once, and ends with the command's exit code; with --restart it stands back for a while and
 campaigns again instead, longer each time in a row that the command fails. After a signal that was passed on to the command it does not.
 
@@ -144,7 +145,7 @@ func (e *election) campaignLogger() *slog.Logger {
 	if e.verbose {
 		level = slog.LevelInfo
 	}
-	return slog.New(slog.NewTextHandler(redacting{e.stderr}, &slog.HandlerOptions{Level: level}))
+	return slog.New(slog.NewTextHandler(redacting{e.messages}, &slog.HandlerOptions{Level: level}))
 }
 
 // errEnded ends a term whose command was ended because the lock was lost, or about to be.

@@ -13,25 +13,26 @@ import (
 
 // cli is one run of the program.
 type cli struct {
-	stdin          *os.File
-	stdout, stderr *os.File
-	target         target
-	verbose        bool
+	stdin, stdout, stderr *os.File  // what commands get
+	messages              *messages // what we say on stderr
+	target                target
+	verbose               bool
 }
 
 // run runs the program and returns its exit code.
 func run(args []string, stdin, stdout, stderr *os.File) int {
-	c := &cli{stdin: stdin, stdout: stdout, stderr: stderr}
+	c := &cli{stdin: stdin, stdout: stdout, stderr: stderr, messages: &messages{file: stderr}}
+	defer c.messages.flush()
 	root := c.root()
 	root.SetArgs(args)
 	root.SetOut(stdout)
-	root.SetErr(stderr)
+	root.SetErr(c.messages)
 	err := root.ExecuteContext(context.Background())
 	if err == nil {
 		return 0
 	}
 	if line := redact(oneLine(err.Error())); line != "" {
-		_, _ = fmt.Fprintln(stderr, line)
+		_, _ = fmt.Fprintln(c.messages, line)
 	}
 	return exitCode(err)
 }
@@ -62,7 +63,7 @@ func (c *cli) say(format string, args ...any) {
 
 // warn tells what nobody should miss.
 func (c *cli) warn(format string, args ...any) {
-	_, _ = fmt.Fprintln(c.stderr, redact(oneLine(fmt.Sprintf(format, args...))))
+	_, _ = fmt.Fprintln(c.messages, redact(oneLine(fmt.Sprintf(format, args...))))
 }
 
 // logger writes what happens in the background, if anybody wants to know.
@@ -70,5 +71,5 @@ func (c *cli) logger() sqllock.ClientOption {
 	if !c.verbose {
 		return sqllock.Logger(slog.New(slog.DiscardHandler))
 	}
-	return sqllock.Logger(slog.New(slog.NewTextHandler(redacting{c.stderr}, nil)))
+	return sqllock.Logger(slog.New(slog.NewTextHandler(redacting{c.messages}, nil)))
 }

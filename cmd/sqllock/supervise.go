@@ -60,11 +60,11 @@ func (h *holder) watch(lock *sqllock.Lock, running *child.Child, signals <-chan 
 		if deadline := lock.Deadline(); !deadline.IsZero() {
 			grace = max(min(grace, time.Until(deadline)), 0)
 		}
+		running.Terminate(grace)
 		if !lost {
 			lost = true
 			h.warn("%v; ending the command", why)
 		}
-		running.Terminate(grace)
 	}
 	alarm := time.NewTimer(0)
 	defer alarm.Stop()

@@ -108,9 +108,10 @@ func TestCommandIsNotStartedWithoutTheLock(t *testing.T) {
 	require.NoError(t, err)
 	defer stderr.Close()
 	started := filepath.Join(t.TempDir(), "started")
-	h := &holder{cli: &cli{stderr: stderr}}
+	h := &holder{cli: &cli{messages: &messages{file: stderr}}}
 	require.ErrorIs(t, h.supervise(lock, []string{"touch", started}, nil), errLost)
 	require.NoFileExists(t, started)
+	h.messages.flush()
 	told, err := os.ReadFile(stderr.Name())
 	require.NoError(t, err)
 	require.Equal(t, "sqllock: lock \"name\" lost: released by force; the command was not started\n", string(told))

@@ -2,7 +2,6 @@ package lease
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -167,8 +166,7 @@ func (e *Engine) PublishLeader(ctx context.Context, hold sqllock.Hold, value map
 		return err
 	}
 	if !ok {
-		h.Doubt()
-		return h.lost(sqllock.ErrEvicted)
+		return e.disown(h)
 	}
 	return nil
 }
@@ -267,9 +265,6 @@ func (e *Engine) endLocked(s *session, reason error) []*Hold {
 	clear(s.holds)
 	e.unlistLocked(s)
 	e.endReleasesLocked(s, reason)
-	if len(lost) > 0 && !errors.Is(reason, sqllock.ErrClosed) {
-		e.log.Warn("sqllock: session lost", slog.Int64("session", int64(s.id)), slog.Int("locks", len(lost)), slog.Any("reason", reason))
-	}
 	// Nobody needs to wait for the expiry of a session that has given up by itself.
 	e.endings = append(e.endings, obituary{id: s.id, until: e.clock.Now() + s.ttl})
 	e.kickLocked()
@@ -281,7 +276,28 @@ func (e *Engine) endSession(s *session, reason error) {
 	e.mu.Lock()
 	lost := e.endLocked(s, reason)
 	e.mu.Unlock()
+	e.mourn(s, lost, reason)
+}
+
+// mourn tells the holders of a session that has ended, and then the log, whose handler may block.
+func (e *Engine) mourn(s *session, lost []*Hold, reason error) {
 	tell(lost, reason)
+	if len(lost) > 0 {
+		e.log.Warn("sqllock: session lost", slog.Int64("session", int64(s.id)), slog.Int("locks", len(lost)), slog.Any("reason", reason))
+	}
+}
+
+// disown is for a hold of which the database has said that it is gone. Its Lock ends by the error, and nobody would release the hold if it was there after
+// all: the answer may be of a standby that lags, or of a clock that jumped and came back.
+func (e *Engine) disown(h *Hold) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.doubtLocked(h.session)
+	if h.gone == nil && h.session.holds[h.ref] == h {
+		e.releases = append(e.releases, &release{hold: h})
+		e.kickLocked()
+	}
+	return h.lost(sqllock.ErrEvicted)
 }
 
 // doubt has the worker compare what we hold with what the database knows.

@@ -55,8 +55,7 @@ func (h *Hold) Verify(ctx context.Context) error {
 		return err
 	}
 	if !held {
-		h.Doubt()
-		return h.lost(sqllock.ErrEvicted)
+		return e.disown(h)
 	}
 	return h.Err()
 }

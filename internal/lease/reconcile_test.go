@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -108,6 +109,20 @@ func TestReconcileThatArrivesLateTakesNothing(t *testing.T) {
 		require.NoError(s, l.Err())
 		s.release(l, kept)
 		s.release(w.granted())
+	})
+}
+
+// A standby that lags has not heard of the lock.
+func TestLockThatVerifyCallsLostIsGivenUp(t *testing.T) {
+	play(t, func(s *scene) {
+		p := s.party("p")
+		kept, l := p.acquire("kept"), p.acquire("n")
+		p.store.meets("Verify", func(context.Context, func()) error { return nil })
+		require.ErrorIs(s, l.Verify(s.Context()), sqllock.ErrLost)
+		s.pass(time.Second)
+		require.Empty(s, s.table.holders("n"))
+		require.NoError(s, kept.Err())
+		s.release(kept)
 	})
 }
 

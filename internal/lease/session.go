@@ -72,7 +72,7 @@ func (s *session) expire() {
 	}
 	lost := e.endLocked(s, sqllock.ErrExpired)
 	e.mu.Unlock()
-	tell(lost, sqllock.ErrExpired)
+	e.mourn(s, lost, sqllock.ErrExpired)
 }
 
 // extend records that the row's expiry was moved by a request sent at the given instant.

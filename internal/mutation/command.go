@@ -19,6 +19,14 @@ var commandDefects = []defect{
 		pkg:  "./cmd/sqllock", run: "TestCommandIsEndedWhenTheLockIsTakenAway",
 	},
 	{
+		name: "command/waits-for-who-reads-stderr",
+		harm: "while nobody reads what sqllock says, a command that has lost its lock is watched no more, and sqllock does not end",
+		file: "cmd/sqllock/messages.go",
+		old:  "\tif m.idle == nil {\n\t\tm.idle = make(chan struct{})\n\t\tgo m.drain()\n\t}\n\treturn len(message), nil\n",
+		new:  "\treturn m.file.Write(message)\n",
+		pkg:  "./cmd/sqllock", run: "TestCommandIsEndedAfterALossAlthoughNobodyReadsStderr",
+	},
+	{
 		name: "command/waits-for-the-end-of-the-lease",
 		harm: "a command is told to end when its lease has ended, and not before",
 		file: "cmd/sqllock/supervise.go",

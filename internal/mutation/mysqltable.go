@@ -3,6 +3,14 @@ package main
 // mysql.Table.
 var mysqlTableDefects = []defect{
 	{
+		name: "mysql/begun-again-midway",
+		harm: "LockTx succeeds although the lock that it had looked under was gone, and a grant on Galera is left to nobody",
+		file: "mysql/conn.go",
+		old:  "return mysql.ErrInvalidConn\n",
+		new:  "_ = mysql.ErrInvalidConn\n",
+		pkg:  "./mysql", run: "TestLockTxIsNotBegunAgainOnceItHasLooked|TestGaleraBatchIsNotBegunAgainOnceItWasCommitted",
+	},
+	{
 		name: "mysql/resource-not-locked",
 		harm: "two attempts that look at the same time are both granted the lock",
 		file: "mysql/sql/lock.sql",

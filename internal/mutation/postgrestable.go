@@ -43,6 +43,22 @@ var postgresTableDefects = []defect{
 		pkg:  "./postgres", run: "TestLateReconcileGivesUpNothing",
 	},
 	{
+		name: "postgres/renewal-waits-for-the-listener",
+		harm: "a subscription that is not answered keeps all renewals from the wire, and every lease of the process is lost",
+		file: "postgres/watch.go",
+		old:  "(*w.interrupt)()",
+		new:  "_ = w.interrupt",
+		pkg:  "./postgres", run: "TestRenewalConnectsWhileTheListenerCannot|TestRenewalsEndASubscriptionThatIsNotAnswered",
+	},
+	{
+		name: "postgres/closing-gives-up-the-subscription",
+		harm: "a Client that closes early costs the server a cancel request and a connection more",
+		file: "postgres/watch.go",
+		old:  "defer context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })()",
+		new:  "defer context.AfterFunc(ctx, func() { _ = grace; cancel() })()",
+		pkg:  "./postgres", run: "TestClosingCancelsNothing",
+	},
+	{
 		name: "postgres/late-enlisting-adds",
 		harm: "a waiter that nobody knows stands in everybody's way",
 		file: "postgres/sql/enlist.sql",

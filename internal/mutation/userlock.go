@@ -125,6 +125,22 @@ var namedDefects = []defect{
 		pkg:  "./mysql/internal/named", run: "TestOpThatWasTornIsNotUsedAgain",
 	},
 	{
+		name: "named/doubt-settled-after-the-next-attempt",
+		harm: "what gives up a lock whose release was killed gives up the next grant instead: its holder believes in a lock that is free for others",
+		file: "mysql/internal/named/flight.go",
+		old:  "\t\tl.queue = slices.Insert(l.queue, 0, o)\n",
+		new:  "\t\tl.queue = slices.Insert(l.queue, len(l.queue), o)\n",
+		pkg:  "./mysql/internal/named", run: "TestWhatGivesUpAKeyInDoubtGoesBeforeTheNextAttempt",
+	},
+	{
+		name: "named/attempt-waits-for-the-guard-of-others",
+		harm: "TryAcquire takes as long as a transaction of a former holder, because somebody else waits for its end",
+		file: "mysql/internal/named/attempt.go",
+		old:  "if len(e.waiters) == 0 && (e.busy != nil || e.parked != nil) {",
+		new:  "if e.busy != nil || e.parked != nil && len(e.waiters) == 0 {",
+		pkg:  "./mysql/internal/named", run: "TestWhoDoesNotWaitIsRefusedAtOnceWhereOthersWaitForAGuard",
+	},
+	{
 		name: "named/connection-not-spared-after-it-landed",
 		harm: "a connection on which nothing happens any more is neither used again nor closed",
 		file: "mysql/internal/named/flight.go",

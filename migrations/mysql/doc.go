@@ -14,7 +14,7 @@
 // The table sqllock_schema_version has the columns that golang-migrate gives its own, version and dirty, and one row, or
 // does not exist. MySQL commits each statement that defines a table as it runs, so a process that is killed during a migration leaves
 // some of the tables behind, and the version of before. That is not dirty: each statement of the files can be repeated, and the next [Up]
-// begins again.
+// begins again. [Down] drops all tables in one statement, this one first.
 //
 // # The lock
 //

@@ -15,7 +15,7 @@ var files embed.FS
 
 // Files returns the migrations, named as golang-migrate, and other tools, expect them: NNNN_title.up.sql and
 // NNNN_title.down.sql, several statements each. Table names in them are not qualified. If another tool applies them, sqllock_schema_version
-// must be written too, as in [SQL]: one row, with the version of the last file that was applied.
+// must be written too, as in [SQL]: one row, with the version of the last file that was applied. The first down file drops it.
 func Files() fs.FS { return files }
 
 // SQL returns a script that installs the tables in the current database, for the client, for review, or for the migrations of the

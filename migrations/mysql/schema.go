@@ -32,7 +32,7 @@ func Up(ctx context.Context, db *sql.DB, opts ...Option) error {
 	return o.explain(o.lockSchema(files).Up(ctx, db))
 }
 
-// Down drops the toolkit's tables, sqllock_schema_version last. Everything that is locked
+// Down drops the toolkit's tables, sqllock_schema_version among them, in one statement. Everything that is locked
 // through them is lost, at once and without ending the holders, and so are the counters of the fencing tokens: after the
 // next Up they start again, below tokens that were given out before. Session locks, which are not kept in tables, stay held.
 // On a database without the tables it does nothing.

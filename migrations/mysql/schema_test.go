@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"io/fs"
 	"strings"
@@ -96,6 +97,31 @@ func TestUpRepairsWhatAKilledMigratorLeftBehind(t *testing.T) {
 		require.NoError(t, Up(t.Context(), db))
 		assert.Equal(t, state, describe(t, db), table)
 	}
+}
+
+// cutOff is a server of which the migrator hears nothing more once it has dropped something.
+type cutOff struct{ server }
+
+func (c cutOff) Run(ctx context.Context, conn *sql.Conn, statements string) error {
+	err := c.server.Run(ctx, conn, statements)
+	if err == nil && strings.Contains(statements, "DROP") {
+		err = errors.New("cut off")
+	}
+	return err
+}
+
+func TestDownThatWasCutOffLeavesNothingThatUpTakesForTheTables(t *testing.T) {
+	t.Parallel()
+	db := open(t, testdb.MySQL(t))
+	require.NoError(t, Up(t.Context(), db))
+	state := describe(t, db)
+	require.ErrorContains(t, lockschema.Schema{Files: files, Database: cutOff{}}.Down(t.Context(), db), "cut off")
+	require.NoError(t, Up(t.Context(), db))
+	assert.Equal(t, state, describe(t, db))
+
+	require.ErrorContains(t, lockschema.Schema{Files: files, Database: cutOff{}}.Down(t.Context(), db), "cut off")
+	require.NoError(t, Down(t.Context(), db))
+	assert.Empty(t, tables(t, db))
 }
 
 func TestDirtyAndNewerVersionsAreLeftAlone(t *testing.T) {

@@ -21,7 +21,8 @@
 //
 // MySQL commits each statement that defines a table as it runs. There ([Stepwise]) the lock is one of the connection, each statement of the
 // files can be repeated, and the version is written last: a process that is killed on the way leaves the version of before, and the next Up
-// begins again.
+// begins again. The other way round that version would say that all is there, so the first down file drops the version table in the same statement as the
+// tables.
 //
 // # Waiting
 //

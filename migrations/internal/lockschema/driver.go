@@ -85,7 +85,7 @@ func (d *driver) SetVersion(version int, dirty bool) error {
 	table := d.database.VersionTable()
 	statements := fmt.Sprintf("DELETE FROM %s; INSERT INTO %s (version, dirty) VALUES (%d, false)", table, table, version)
 	if version == database.NilVersion {
-		statements = "DROP TABLE " + table
+		statements = "DROP TABLE IF EXISTS " + table // it went with the others on a Stepwise database
 	}
 	if err := d.exec(statements); err != nil {
 		d.err = fmt.Errorf("write the schema's version: %w", err)

@@ -33,7 +33,7 @@ type Database interface {
 }
 
 // A Stepwise database commits each statement that defines a table as it runs. The statements of its files can be repeated: a migration that
-// was cut off leaves the version of before, and is begun again.
+// was cut off leaves the version of before, and is begun again. The last statement on the way down drops the version table too.
 type Stepwise interface {
 	Database
 	// Run executes statements one by one.

@@ -16,8 +16,9 @@ func (s *Session) submitAttempt(req *sqllock.Request) *op {
 // begin asks for a key, once nothing else of it is on its way, or answers without asking.
 func (s *Session) begin(o *op) {
 	e := o.entry
-	if e.busy != nil || e.parked != nil && len(e.waiters) == 0 {
-		// The second: a connection that waited for somebody who has left is being called off, and may have the key for an instant.
+	if len(e.waiters) == 0 && (e.busy != nil || e.parked != nil) {
+		// The second: a connection that waited for somebody who has left is being called off, and may have the key for an instant. Where somebody
+		// waits, whatever is on its way, the answer is known.
 		e.pending = append(e.pending, o)
 		return
 	}

@@ -11,8 +11,8 @@
 //
 // An [entry] is what the session has to do with one key, an [op] one thing that somebody asks the server. What the server has answered changes
 // entries under the session's mutex, after the statement has been answered as a whole. After an error in a statement, or an answer of NULL, each op that may
-// have taken or given up something becomes one that gives up, and only when that is answered its caller is. When a connection ends, what was held there
-// is lost, once and for all, and those who wait do so on another.
+// have taken or given up something becomes one that gives up, goes before all that has not been asked yet, and only when it is answered its caller is. When a
+// connection ends, what was held there is lost, once and for all, and those who wait do so on another.
 //
 // docs/named.md describes the protocol between sessions.
 package named

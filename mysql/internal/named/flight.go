@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/sqllock/toolkit/sqllock"
@@ -46,7 +45,8 @@ type closing struct {
 	inUse bool
 }
 
-// send has a link ask o, as soon as what is on its way has been answered. Without a link it is for the carrier that is to come.
+// send has a link ask o, as soon as what is on its way has been answered. Without a link it is for the carrier that is to come. What gives up a key
+// that is in doubt goes before all that has not been asked: there may be somebody else's attempt at the same key, and what that gets is not in doubt.
 func (s *Session) send(l *link, o *op) {
 	if l == nil {
 		s.unsent = append(s.unsent, o)
@@ -59,6 +59,10 @@ func (s *Session) send(l *link, o *op) {
 	}
 	if o.kind != same && o.kind != mine && o.kind != open {
 		l.served = s.now()
+	}
+	if o.kind == drop {
+		l.queue = slices.Insert(l.queue, 0, o)
+		return
 	}
 	l.queue = append(l.queue, o)
 }
@@ -274,7 +278,7 @@ func (s *Session) gather() {
 // ask sends the batch, and notes the answers.
 func (b *batch) ask() error {
 	if o := b.ops[0]; o.kind == kill {
-		return b.link.tell("KILL QUERY " + strconv.FormatUint(o.id, 10))
+		return b.link.tell("KILL QUERY IS_USED_LOCK('" + o.key + "')")
 	}
 	sql := make([]byte, 0, 128*len(b.ops))
 	sql = append(sql, "SELECT "...)

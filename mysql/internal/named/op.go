@@ -20,7 +20,7 @@ const (
 	mark // takes a lock that nobody asks for, if the session does not have it yet
 	lift // gives that up
 	same // whether this is still the session that we know
-	kill // ends another session's statement
+	kill // ends the statement of the session that holds the key
 )
 
 // op is one thing that somebody asks the server. All but kill are expressions, and so many fit into one statement.
@@ -32,7 +32,6 @@ type op struct {
 	polls bool             // an attempt for whoever waits
 	hold  *Hold            // of a release
 	link  *link            // on which the key waits for its token
-	id    uint64           // of the session whose statement is to end
 	after kind             // of a drop: what has failed
 	seen  func(*op)        // is told of the answer, under the session's mutex
 

@@ -97,7 +97,8 @@ func (s *Session) callOff(e *entry) {
 		return
 	}
 	l.killing = true
-	s.send(s.carrier, &op{kind: kill, id: l.id, seen: func(o *op) {
+	// By its marker: where the carrier leads to another server now, the number of this session is somebody else's.
+	s.send(s.carrier, &op{kind: kill, key: l.marker, seen: func(o *op) {
 		l.killing = false
 		switch {
 		case l.entry != e:

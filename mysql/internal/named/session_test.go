@@ -165,6 +165,45 @@ func TestConnectionIsSparedWhenItsLastAnswerHasLanded(t *testing.T) {
 	s.sees(session, "the connection is ready to wait for another key", func() bool { return slices.Contains(session.spare, l) })
 }
 
+// noSuchThread is the error of a server that is to kill somebody whom it does not know.
+const noSuchThread = 1094
+
+// After a fail-over the carrier may lead to another server than a connection that still waits. There somebody else may have its number.
+func TestOnlyTheSessionThatWaitsIsCalledOff(t *testing.T) {
+	t.Parallel()
+	for what, elsewhere := range map[string]bool{"on the same server": false, "on another server": true} {
+		s := newScene(t)
+		holder, session := s.open(), s.open()
+		held := s.acquire(holder)
+		ctx, leave := context.WithCancel(t.Context())
+		waited := make(chan error, 1)
+		go func() {
+			_, err := session.Wait(ctx, s.request())
+			waited <- err
+		}()
+		var waits *link
+		s.sees(session, "a connection waits in the server", func() bool {
+			i := slices.IndexFunc(session.links, (*link).waits)
+			if i < 0 || session.carrier == nil {
+				return false
+			}
+			if waits = session.links[i]; elsewhere {
+				waits.marker = "sqllock-session:elsewhere"
+			}
+			return true
+		})
+		leave()
+		require.ErrorIs(t, <-waited, context.Canceled, what)
+		s.sees(session, "it waits no longer", func() bool { return !slices.ContainsFunc(session.links, (*link).waits) })
+		ended := waits.dead.Load()
+		require.Equal(t, elsewhere, ended != nil, "%s: it is ended where it cannot be called off", what)
+		if elsewhere {
+			assert.Equal(t, noSuchThread, int(number(*ended)), "%v", *ended)
+		}
+		holder.Release(t.Context(), []sqllock.Hold{held}, make([]error, 1))
+	}
+}
+
 // A statement may have been granted what it asked for before something ended it, or before nobody wanted it any more.
 func TestWhatIsInDoubtIsGivenUp(t *testing.T) {
 	t.Parallel()

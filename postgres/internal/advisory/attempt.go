@@ -80,7 +80,7 @@ func (s *Session) tooMany() error {
 }
 
 func (s *Session) enlisted(o *op) {
-	if o.err == nil {
+	if o.failure == nil {
 		l := o.entry.line
 		l.enlisted = true
 		l.intent = l.intent || o.intent
@@ -89,9 +89,9 @@ func (s *Session) enlisted(o *op) {
 		return // its attempt follows
 	}
 	o.tells, o.entry.busy = false, nil
-	if o.err != nil {
+	if o.failure != nil {
 		s.check.want()
-		s.conclude(o, nil, explain("acquire", o.err))
+		s.conclude(o, nil, explain("acquire", o.failure))
 		s.follow(o.entry)
 		return
 	}
@@ -102,8 +102,8 @@ func (s *Session) enlisted(o *op) {
 // tried takes in the answer to an attempt.
 func (s *Session) tried(o *op) {
 	switch {
-	case o.err != nil:
-		s.conclude(o, nil, explain("acquire", o.err))
+	case o.failure != nil:
+		s.conclude(o, nil, explain("acquire", o.failure))
 	case o.null:
 		o.entry.served()
 		s.conclude(o, nil, &sqllock.HeldError{Name: o.req.Name})

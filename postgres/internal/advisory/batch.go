@@ -270,19 +270,21 @@ func (b *batch) complete() error {
 }
 
 // fail is the end of the current transaction. What was given up before stays given up, because the locks of a session know no
-// transactions, but notifications do.
+// transactions, but notifications do. It may fail when it commits, after all calls.
 func (b *batch) fail(err error) {
-	if b.current() == nil {
+	if b.skip(); b.group == len(b.groups) {
 		return
 	}
 	b.failed = err
 	for i, c := range b.groups[b.group] {
 		for _, o := range c.ops {
-			if i < b.call && (c.name == "unlock" || c.name == "unlock_many" || c.name == "unshare") {
+			switch {
+			case c.name == "delist" && o.kind == release: // whose own call comes later
+			case i < b.call && (c.name == "unlock" || c.name == "unlock_many" || c.name == "unshare"):
 				o.unheard = o.code == notified
-				continue
+			default:
+				o.failure, o.answered = err, true
 			}
-			o.err, o.answered = err, true
 		}
 	}
 }

@@ -41,13 +41,14 @@ func (c *check) add(b *batch) {
 		b.groups[asking] = []call{dropping(excess)}
 		return
 	}
-	c.found = make(map[server]bool)
+	found := make(map[server]bool) // which whoever reads may go on filling after c has been reset
+	c.found = found
 	b.groups[asking] = []call{{name: "mine", pass: func(values [][]byte) error {
 		if len(values) < 3 {
 			return fmt.Errorf("postgres: %w", errNoAnswer)
 		}
 		key, _ := integer(values[1])
-		c.found[server{truth(values[0]), key, truth(values[2])}] = true
+		found[server{truth(values[0]), key, truth(values[2])}] = true
 		return nil
 	}}}
 }

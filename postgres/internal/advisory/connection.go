@@ -148,6 +148,9 @@ func (s *Session) broken(l *link, reason error) {
 			}
 		}
 	}
+	for _, o := range unanswered {
+		o.torn = true
+	}
 	unanswered = append(append(unanswered, s.leaving...), s.asking...)
 	unsent := s.entering
 	s.link, s.flying, s.leaving, s.entering, s.asking = nil, nil, nil, nil, nil
@@ -172,7 +175,7 @@ func (s *Session) broken(l *link, reason error) {
 		s.abort(o, reason)
 	}
 	for _, o := range unsent {
-		o.entry.busy = nil
+		o.entry.busy, o.tells, o.told = nil, false, false
 	}
 	for _, o := range unsent {
 		s.submit(o)
@@ -223,11 +226,14 @@ func (s *Session) hangUp() {
 	_ = l.fail(errors.New("postgres: not used"))
 }
 
-// bye ends the session on the server before the connection: else that may take a moment to notice.
+// bye ends the session on the server before the connection: else that may take a moment to notice. What was granted while Close
+// began is lost before the server frees it.
 func (l *link) bye() {
+	closed := sqllock.ErrClosed
+	l.dead.CompareAndSwap(nil, &closed)
 	message, _ := (&pgproto3.Terminate{}).Encode(nil)
 	_, _ = l.conn.Write(message)
-	_ = l.fail(sqllock.ErrClosed)
+	_ = l.conn.Close()
 }
 
 // Close implements [sqllock.Session].

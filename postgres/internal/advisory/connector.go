@@ -52,11 +52,9 @@ func (c Connector) open(ctx context.Context, clock sqllock.Clock) (_ *link, err 
 			return nil, err
 		}
 	}
-	sent := clock.Now()
 	if err := c.prepare(ctx, pg, l); err != nil {
 		return nil, explain("prepare session", err)
 	}
-	l.answered.Store(int64(sent))
 	hijacked, err := pg.PgConn().Hijack()
 	if err != nil {
 		return nil, fmt.Errorf("postgres: %w", err)
@@ -216,8 +214,9 @@ func (c Connector) prepare(ctx context.Context, pg *pgx.Conn, l *link) error {
 	_, _ = rand.Read(random[:]) // never fails
 	l.nonce = pair{int32(binary.BigEndian.Uint32(random[:])), int32(binary.BigEndian.Uint32(random[4:]))}
 	l.marker = marker(c.Namespace, l.pid)
-	alive := fmt.Sprintf("SET synchronous_commit = off; LISTEN %s; SELECT CASE WHEN pg_backend_pid() = %d THEN "+
+	alive := fmt.Sprintf("SET synchronous_commit = off; SET lock_timeout = '1s'; LISTEN %s; SELECT CASE WHEN pg_backend_pid() = %d THEN "+
 		"pg_try_advisory_lock(%d, %d) AND pg_try_advisory_lock(%d, %d) END", channel, l.pid, l.nonce.a, l.nonce.b, l.marker.a, l.marker.b)
+	l.answered.Store(int64(l.clock.Now())) // no sooner: others that began may have been waited for, and silence is counted from here
 	results, err := pg.PgConn().Exec(ctx, alive).ReadAll()
 	if err != nil {
 		return err

@@ -53,6 +53,10 @@ func (s *Session) ForceRelease(ctx context.Context, name string) error {
 	request := newOp(notify, nil)
 	request.message = string(giveUp) + FormatKey(key) + " " + id
 	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return sqllock.ErrClosed
+	}
 	s.forcing[id] = f
 	s.submit(request)
 	s.unlock()

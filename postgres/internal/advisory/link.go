@@ -107,8 +107,7 @@ func (l *link) read(s *Session) {
 			case <-l.resume:
 				reading = true
 			case <-timer.C:
-				// A caller who met the end of the connection has told of it, and reads no more.
-				reading = l.dead.Load() != nil || s.claim(l)
+				reading = s.claim(l)
 			}
 		}
 	}
@@ -124,10 +123,10 @@ func (l *link) receive(ctx context.Context, s *Session, own *op) error {
 		message, err := l.frontend.Receive()
 		if err != nil {
 			if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() { // see lead
+				_ = l.conn.SetReadDeadline(time.Time{}) // before the look at dead, so that the deadline of one who sets that then stays
 				if dead := l.dead.Load(); dead != nil {
 					return *dead
 				}
-				_ = l.conn.SetReadDeadline(time.Time{})
 				if ctx.Err() != nil {
 					return errInterrupted
 				}

@@ -20,7 +20,7 @@ const (
 )
 
 // op is one thing that somebody wants of the server. Ops of one key go there one after the other, ops of different keys together.
-// While it is on its way it belongs to the link's reader.
+// While it is on its way its answer belongs to whoever reads, and the rest to nobody: it is read without the session's mutex.
 type op struct {
 	kind  kind
 	entry *entry // nil: a notify
@@ -47,12 +47,14 @@ type op struct {
 	intent   bool
 	slot     int32
 	pids     []int64
-	err      error
+	failure  error
 	answered bool
 	unheard  bool // the notification that a release has sent was taken back
 
 	granted   *Hold
+	err       error // for whoever waits
 	settled   bool
+	torn      bool // aborted while somebody may still write it, or read its answer
 	abandoned bool // nobody waits for the answer
 	tells     bool // enlists, and does not try yet
 	told      bool // has done so
@@ -93,8 +95,8 @@ func newOp(k kind, e *entry) *op {
 
 // recycle is called by whoever has waited for o, with the outcome, when they are done with it.
 func (o *op) recycle(awaited error) {
-	if awaited != nil || o.timed || !o.leads && !o.received {
-		return // the session, or a timer, may look at it again
+	if awaited != nil || o.timed || o.torn || !o.leads && !o.received {
+		return // the session, a timer, or who writes or reads may look at it again
 	}
 	*o = op{done: o.done}
 	ops.Put(o)

@@ -90,14 +90,13 @@ func (s *Session) lead(ctx context.Context, l *link, o *op) bool {
 		defer stop() // if that comes too late, the next to read finds a deadline that is not meant for it, and takes it away
 	}
 	err := l.receive(ctx, s, o)
-	switch {
-	case err == nil:
+	if err == nil {
 		return true
-	case errors.Is(err, errInterrupted):
-		defer outbox{resume: l}.deliver()
-	default:
+	}
+	if !errors.Is(err, errInterrupted) {
 		l.end(s, err)
 	}
+	defer outbox{resume: l}.deliver() // its own reader reads on, or finds it closed
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	o.leads = false

@@ -114,12 +114,12 @@ func (s *Session) beginMark(o *op) {
 
 // marking takes in the answer.
 func (s *Session) marking(o *op) {
-	if o.err == nil && o.code == 0 {
-		o.err = fmt.Errorf("postgres: the session cannot lock a pair that nobody knows: %w", errUsed)
+	if o.failure == nil && o.code == 0 {
+		o.failure = fmt.Errorf("postgres: the session cannot lock a pair that nobody knows: %w", errUsed)
 	}
-	if o.err == nil {
+	if o.failure == nil {
 		o.hold.mark = o.pair
 		s.locks++
 	}
-	s.finish(o, o.err)
+	s.finish(o, o.failure)
 }

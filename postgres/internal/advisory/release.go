@@ -36,9 +36,9 @@ func (s *Session) released(o *op) {
 	s.drop(h)
 	var err error
 	switch {
-	case o.err != nil:
+	case o.failure != nil:
 		// Whether it is still ours will be found out, and if so it is given up.
-		err = fmt.Errorf("postgres: release: %w", o.err)
+		err = fmt.Errorf("postgres: release: %w", o.failure)
 	case o.code == notHeld:
 		s.check.want()
 		err = h.lost(sqllock.ErrEvicted)

@@ -110,10 +110,10 @@ func (s *Session) follow(e *entry) {
 // settle takes in the answer to an op.
 func (s *Session) settle(o *op) {
 	e := o.entry
-	if o.err != nil {
+	if o.failure != nil {
 		s.check.want()
 	} else if !o.answered {
-		o.err = errors.New("postgres: the server has not answered")
+		o.failure = errors.New("postgres: the server has not answered")
 		s.check.want()
 	}
 	if e != nil {
@@ -128,12 +128,12 @@ func (s *Session) settle(o *op) {
 		e.line.enlisted, e.line.intent = false, false
 		s.finish(o, nil)
 	case unguarded:
-		s.finish(o, o.err)
+		s.finish(o, o.failure)
 		s.forced(o)
 	case mark:
 		s.marking(o)
 	default:
-		s.finish(o, o.err)
+		s.finish(o, o.failure)
 	}
 	if e != nil {
 		s.follow(e)

@@ -5,11 +5,11 @@ SELECT set_config(s.name, wanted.setting, false)
     ('statement_timeout', '0'),
     ('transaction_timeout', '0'),
     ('idle_in_transaction_session_timeout', '0'),
-    ('lock_timeout', '1s'),                       -- nothing here waits longer than microseconds, unless somebody alters the sequence
+    ('lock_timeout', '0'),                        -- until the session has set the sequence of tokens, after all others that begin
     ('default_transaction_isolation', 'read committed'),
     ('default_transaction_read_only', 'off'),
     ('default_transaction_deferrable', 'off'),
-    ('synchronous_commit', 'on'),                 -- until the session has set the sequence of tokens
+    ('synchronous_commit', 'on'),                 -- until then too
     ('search_path', 'pg_catalog'),
     ('row_security', 'on'),
     ('jit', 'off'),
