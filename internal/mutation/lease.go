@@ -349,8 +349,8 @@ func (e *Engine) attempt(s *session, lane int, batch []*attempt) {
 	{
 		name: "lease/verify-does-not-tell",
 		harm: "of several locks that were taken by force only the one that was asked for is told",
-		file: "internal/lease/hold.go",
-		old:  "\t\th.Doubt()\n",
+		file: "internal/lease/engine.go",
+		old:  "\te.doubtLocked(h.session)\n",
 		new:  "",
 		pkg:  "./internal/lease", run: "TestVerifyTellsAllWhoAreConcerned",
 	},

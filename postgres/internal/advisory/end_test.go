@@ -23,7 +23,8 @@ import (
 // bubbleClock shows the time of a bubble of synctest.
 type bubbleClock struct{}
 
-func (bubbleClock) Now() time.Duration                                { return time.Duration(time.Now().UnixNano()) }
+func (bubbleClock) Now() time.Duration { return time.Duration(time.Now().UnixNano()) }
+
 func (bubbleClock) AfterFunc(d time.Duration, f func()) sqllock.Timer { return time.AfterFunc(d, f) }
 
 // wire is a connection on which the server says what the test does.
