@@ -423,7 +423,7 @@ func TestIllLeaderHandsOver(t *testing.T) {
 	onBackends(t, func(e *election) {
 		ill := make(chan struct{})
 		a := e.member("a", func(c *leaderelect.Config) {
-			c.HealthInterval = 10 * time.Millisecond
+			c.HealthInterval = time.Second // it is also how long a check may take on a busy machine
 			c.Health = func(context.Context) error {
 				select {
 				case <-ill:
