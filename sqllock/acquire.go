@@ -35,8 +35,9 @@ func (c *Client) TryAcquire(ctx context.Context, name string, opts ...Option) (*
 }
 
 // Do runs fn while name is locked. The context that fn gets is cancelled, with the [LostError] as its cause, if the lock is
-// lost, with [ErrClosed] if the Client is closed; then Do returns that error, joined with fn's, even if fn returned nil. The lock is released when fn returns or panics.
-// An error of the release itself is joined too: fn has run, and the lock will end with the session.
+// lost, and with [ErrClosed] if the Client is closed; then Do returns that error, joined with fn's, even if fn returned nil. The lock
+// is released when fn returns or panics. An error of the release itself is joined too: fn has run, and the lock will end with the
+// session.
 func (c *Client) Do(ctx context.Context, name string, fn func(ctx context.Context) error, opts ...Option) (err error) {
 	l, err := c.Acquire(ctx, name, opts...)
 	if err != nil {

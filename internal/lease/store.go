@@ -92,7 +92,7 @@ var (
 	ErrGone = errors.New("lease: session gone")
 
 	// ErrStale says that something was asked for a session that is gone or has another epoch.
-	ErrStale = errors.New("lease: the session expired before the database got to the attempt")
+	ErrStale = errors.New("lease: the session has expired, or was changed, before the database got to it")
 )
 
 // SessionID identifies a session for ever: it is random, and never used again.
