@@ -92,7 +92,7 @@ func TestOpenLocksBeforeItOpens(t *testing.T) {
 	s := newScene(t)
 	lock, err := s.client().Acquire(t.Context(), name)
 	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*poll)
+	ctx, cancel := context.WithTimeout(t.Context(), 100*poll)
 	defer cancel()
 	_, err = migrations.Open(ctx, s.locks, name, func() (database.Driver, error) {
 		t.Error("opened")

@@ -21,7 +21,7 @@ func TestSessionLockerHoldsTheLockForAConnection(t *testing.T) {
 
 	require.NoError(t, locker.SessionLock(t.Context(), conn))
 	s.taken()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*poll)
+	ctx, cancel := context.WithTimeout(t.Context(), 100*poll)
 	defer cancel()
 	require.ErrorIs(t, migrations.SessionLocker(s.client(), name).SessionLock(ctx, conn), sqllock.ErrNotAcquired)
 	require.NoError(t, locker.SessionUnlock(t.Context(), conn))

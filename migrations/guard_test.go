@@ -37,7 +37,7 @@ func TestGuardRunsNothingWithoutTheLock(t *testing.T) {
 	_, err := s.client().Acquire(t.Context(), name)
 	require.NoError(t, err)
 	reason := errors.New("shutting down")
-	ctx, cancel := context.WithTimeoutCause(t.Context(), 10*poll, reason)
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 100*poll, reason)
 	defer cancel()
 
 	err = migrations.Guard(ctx, s.locks, name, func(context.Context) error {

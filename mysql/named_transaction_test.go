@@ -121,7 +121,7 @@ func TestNamedWithTxExcludesAndWaits(t *testing.T) {
 	go func() {
 		done <- b.WithTx(ctx, "n", func(*sql.Tx) error {
 			s.refused(c, "n")
-			_, err := c.Acquire(ctx, "n", sqllock.Wait(20*time.Millisecond))
+			_, err := c.Acquire(ctx, "n", sqllock.Wait(time.Second))
 			assert.ErrorIs(t, err, sqllock.ErrNotAcquired)
 			return nil
 		})

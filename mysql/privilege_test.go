@@ -308,7 +308,7 @@ func (p *privileged) useNamed(cfg *driver.Config, opts ...mysql.Option) (err err
 			return work(ctx, cfg, func(tx *sql.Tx) error { return backend.Guard(ctx, tx, held) })
 		},
 		func() error {
-			_, err := b.Acquire(ctx, name, sqllock.Wait(100*time.Millisecond)) // whose parked connection is called off
+			_, err := b.Acquire(ctx, name, sqllock.Wait(time.Second)) // whose parked connection is called off
 			if !errors.Is(err, sqllock.ErrNotAcquired) {
 				return fmt.Errorf("acquired twice: %w", err)
 			}

@@ -26,13 +26,14 @@ func (t *TableBackend) LockTx(ctx context.Context, tx *sql.Tx, name string) erro
 	for pause := 5 * time.Millisecond; ; pause = min(2*pause, t.opts.poll) {
 		err := t.attemptTx(ctx, tx, name)
 		var held *sqllock.HeldError
-		if !errors.As(err, &held) || held.Cause != nil {
+		if !errors.As(err, &held) {
 			return err
 		}
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
-			held.Cause = context.Cause(ctx)
+		}
+		if held.Cause = context.Cause(ctx); held.Cause != nil {
 			return held
 		}
 	}
@@ -44,7 +45,7 @@ func (t *TableBackend) TryLockTx(ctx context.Context, tx *sql.Tx, name string) e
 	for range 4 {
 		err = t.attemptTx(ctx, tx, name)
 		var held *sqllock.HeldError
-		if !errors.As(err, &held) || held.Cause != nil || held.Detail == "" {
+		if !errors.As(err, &held) || held.Detail == "" {
 			return err
 		}
 		time.Sleep(2 * time.Millisecond) // others lock the row for about so long when they try to acquire
@@ -63,7 +64,7 @@ func (t *TableBackend) attemptTx(ctx context.Context, tx *sql.Tx, name string) e
 		return err
 	}
 	if err := context.Cause(ctx); err != nil {
-		return &sqllock.HeldError{Name: name, Cause: err}
+		return fmt.Errorf("mysql: lock %q was not asked for: %w", name, err)
 	}
 	doing := fmt.Sprintf("lock %q in transaction", name)
 	// What is on the wire when ctx ends would be cancelled by closing the connection, with the caller's transaction on it.

@@ -122,7 +122,7 @@ func TestAdvisoryCancelledAcquireLeavesNoLock(t *testing.T) {
 					}
 					inside[n].leave(who)
 					err = l.Release(ctx)
-				} else if assert.ErrorIs(t, err, sqllock.ErrNotAcquired) {
+				} else if errors.Is(err, sqllock.ErrNotAcquired) || assert.ErrorIs(t, err, errCancelled, "before the database has answered") {
 					cancelled.Add(1)
 					err = nil
 				}
@@ -162,7 +162,7 @@ func TestAdvisoryCancelledSetLeavesNoLock(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(random.Int64N(int64(15*time.Millisecond))))
 		set, err := c.AcquireAll(ctx, names)
 		cancel()
-		require.ErrorIs(t, err, sqllock.ErrNotAcquired)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.Nil(t, set)
 	}
 	s.release(held)

@@ -63,7 +63,8 @@ func lockTx(ctx context.Context, longest time.Duration, attempt func(timeout tim
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
-			held.Cause = context.Cause(ctx)
+		}
+		if held.Cause = context.Cause(ctx); held.Cause != nil {
 			return held
 		}
 	}
@@ -75,7 +76,7 @@ func attemptTx(ctx context.Context, tx transaction, name string, take func(ctx c
 		return err
 	}
 	if err := context.Cause(ctx); err != nil {
-		return &sqllock.HeldError{Name: name, Cause: err}
+		return fmt.Errorf("postgres: lock %q was not asked for: %w", name, err)
 	}
 	// What is on the wire when ctx ends would be cancelled by closing the connection, with the caller's transaction on it.
 	wire := context.WithoutCancel(ctx)

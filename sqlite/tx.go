@@ -58,7 +58,7 @@ func (t *TableBackend) LockTx(ctx context.Context, sqlTx *sql.Tx, name string) e
 		return err
 	}
 	if err := context.Cause(ctx); err != nil {
-		return &sqllock.HeldError{Name: name, Cause: err}
+		return fmt.Errorf("sqlite: lock %q was not asked for: %w", name, err)
 	}
 	// The driver rolls a transaction back whose context ends; this one is the caller's.
 	err := t.lockTx(tx{context.WithoutCancel(ctx), sqlTx}, name)

@@ -12,7 +12,8 @@ import (
 // only, not the holding. Locks are not re-entrant: a goroutine that acquires a name twice waits for itself.
 //
 // When the wait ends first, the error matches [ErrNotAcquired] and the context's cause, unless the last attempt failed on the
-// database: then it is that error. It matches [ErrInvalid], [ErrUnsupported], [ErrClosed], [ErrSchema] or [ErrRefused] where they apply;
+// database: then it is that error. If the database has not answered even once, nobody knows whether the lock is held, and the
+// error matches the cause only. It matches [ErrInvalid], [ErrUnsupported], [ErrClosed], [ErrSchema] or [ErrRefused] where they apply;
 // any other is of the database. A first attempt that fails on the database ends the wait at once; later failures of the connection do
 // not, because a waiter outlives a restart of the server.
 func (c *Client) Acquire(ctx context.Context, name string, opts ...Option) (*Lock, error) {
@@ -24,7 +25,7 @@ func (c *Client) Acquire(ctx context.Context, name string, opts ...Option) (*Loc
 }
 
 // TryAcquire makes one attempt. The error matches [ErrNotAcquired] if the lock is held elsewhere or others wait for it; an error of the
-// database never does. Other errors are those of [Client.Acquire].
+// database never does, nor that of a context which ends before the answer. Other errors are those of [Client.Acquire].
 func (c *Client) TryAcquire(ctx context.Context, name string, opts ...Option) (*Lock, error) {
 	l, o, err := c.prepare(name, opts)
 	if err != nil {
@@ -58,6 +59,9 @@ func (c *Client) acquire(ctx context.Context, l *Lock, o options) (_ *Lock, err 
 		c.cfg.tracer.TraceAcquireEnd(traced, AcquireEnd{Name: l.req.Name, Token: l.Token(), Err: err})
 	}()
 
+	if err := wanted(ctx, l); err != nil {
+		return nil, err
+	}
 	var hold Hold
 	if try {
 		hold, err = c.try(ctx, l)
@@ -76,9 +80,6 @@ func (c *Client) acquire(ctx context.Context, l *Lock, o options) (_ *Lock, err 
 }
 
 func (c *Client) try(ctx context.Context, l *Lock) (Hold, error) {
-	if err := context.Cause(ctx); err != nil {
-		return nil, &HeldError{Name: l.req.Name, Cause: err}
-	}
 	ok, err := c.queue.tryEnter(&l.ticket)
 	if err != nil {
 		return nil, err
@@ -99,10 +100,10 @@ func (c *Client) wait(ctx context.Context, l *Lock) (Hold, error) {
 	l.req.Waits = true
 	r := c.tryOne(ctx, l)
 	if held, ok := errors.AsType[*HeldError](r.Err); ok {
-		if cause := context.Cause(ctx); cause == nil {
+		if cause := context.Cause(ctx); cause != nil {
+			r.Err = held.endedBy(cause)
+		} else {
 			r.Hold, r.Err = c.session.Wait(ctx, &l.req)
-		} else if held.Cause == nil {
-			held.Cause = cause
 		}
 	}
 	return c.settle(r, l)
@@ -139,6 +140,14 @@ func (c *Client) settle(r Result, l *Lock) (Hold, error) {
 	}
 	c.queue.granted(&l.ticket)
 	return r.Hold, nil
+}
+
+// wanted is the error of a request whose context had ended before it was made: nobody has been asked.
+func wanted(ctx context.Context, l *Lock) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return fmt.Errorf("sqllock: lock %q was not asked for: %w", l.req.Name, cause)
+	}
+	return nil
 }
 
 // heldHere is the answer to a request that this process itself stands in the way of.

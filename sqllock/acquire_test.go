@@ -106,12 +106,26 @@ func TestWaitIsBounded(t *testing.T) {
 			require.ErrorIs(t, err, ErrNotAcquired, name)
 			assert.ErrorIs(t, err, errWire, name)
 		}
-		over, cancel := context.WithCancelCause(t.Context())
-		cancel(errWire)
-		_, err := c.TryAcquire(over, "free")
-		require.ErrorIs(t, err, ErrNotAcquired)
-		require.ErrorIs(t, err, errWire)
 	})
+}
+
+func TestWhoAsksTooLateIsNotRefused(t *testing.T) {
+	b := newFakeBackend()
+	c := b.client(t)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errWire)
+	for what, ask := range map[string]func() error{
+		"Acquire":    func() error { _, err := c.Acquire(ctx, "n"); return err },
+		"TryAcquire": func() error { _, err := c.TryAcquire(ctx, "n"); return err },
+		"AcquireAll": func() error { _, err := c.AcquireAll(ctx, []string{"n", "m"}); return err },
+		"Do":         func() error { return c.Do(ctx, "n", func(context.Context) error { return nil }) },
+	} {
+		err := ask()
+		require.ErrorIs(t, err, errWire, what)
+		require.NotErrorIs(t, err, ErrNotAcquired, what)
+	}
+	assert.Empty(t, b.log())
+	acquire(t, c, "n")
 }
 
 func TestDatabaseErrorEndsTheWait(t *testing.T) {

@@ -50,12 +50,13 @@ type Session interface {
 	Ping(ctx context.Context) error
 
 	// Try makes one attempt at each request, all in one statement where the database allows. The keys are distinct.
-	// results has the length of reqs. An Err matches [ErrNotAcquired] if and only if the lock is taken or waited for by others.
+	// results has the length of reqs. An Err matches [ErrNotAcquired] if and only if the lock is taken or waited for by others;
+	// where ctx ends before that is known, it matches the context's cause.
 	Try(ctx context.Context, reqs []*Request, results []Result)
 
-	// Wait returns once the request is granted, or when ctx ends, the session is closed ([ErrClosed]) or the database
-	// answers with an error that will not go away. When ctx ends, the error matches [ErrNotAcquired] and the context's cause,
-	// unless the last attempt failed on the database: then it is that error.
+	// Wait follows a Try that was refused. It returns once the request is granted, or when ctx ends, the session is closed
+	// ([ErrClosed]) or the database answers with an error that will not go away. When ctx ends, the error matches
+	// [ErrNotAcquired] and the context's cause, unless the last attempt failed on the database: then it is that error.
 	Wait(ctx context.Context, req *Request) (Hold, error)
 
 	// Release gives up holds, all in one statement where the database allows. results has the length of holds; an

@@ -34,7 +34,7 @@
 // # Errors
 //
 // Errors are values to be matched with [errors.Is]; the sentinels are listed below. An error of the database never matches
-// [ErrNotAcquired]: not knowing is not the same as being refused.
+// [ErrNotAcquired], nor does its silence: not knowing is not the same as being refused.
 //
 // # Writing a backend
 //

@@ -76,6 +76,14 @@ func (e *HeldError) Error() string {
 	return b.String()
 }
 
+// endedBy is e after a wait that ended before it was asked again.
+func (e *HeldError) endedBy(cause error) error {
+	if e.Cause == nil {
+		e.Cause = cause
+	}
+	return e
+}
+
 // Is reports that a HeldError is an [ErrNotAcquired].
 func (e *HeldError) Is(target error) bool { return target == ErrNotAcquired }
 

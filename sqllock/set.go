@@ -173,6 +173,9 @@ func (a *assembly) run(ctx context.Context) (*Set, error) {
 }
 
 func (a *assembly) gather(ctx context.Context) error {
+	if err := wanted(ctx, a.locks[0]); err != nil {
+		return err
+	}
 	for _, l := range a.locks {
 		if err := a.enter(ctx, l); err != nil {
 			return err
@@ -184,8 +187,12 @@ func (a *assembly) gather(ctx context.Context) error {
 		if err == nil {
 			continue
 		}
-		if a.try || !errors.Is(err, ErrNotAcquired) || context.Cause(ctx) != nil {
+		held, ok := errors.AsType[*HeldError](err)
+		if a.try || !ok {
 			return err
+		}
+		if cause := context.Cause(ctx); cause != nil {
+			return held.endedBy(cause)
 		}
 		l := a.locks[a.held]
 		hold, err := a.client.session.Wait(ctx, &l.req)

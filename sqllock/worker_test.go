@@ -140,6 +140,25 @@ func TestContextEndsWorkWhateverItDoes(t *testing.T) {
 	}
 }
 
+// endOnFailure ends a context when an attempt has failed.
+type endOnFailure struct {
+	NopTracer
+	end func()
+}
+
+func (e endOnFailure) TraceAcquireEnd(context.Context, AcquireEnd) { e.end() }
+
+func TestContextEndsWorkWhoseDatabaseFails(t *testing.T) {
+	errOver := errors.New("over")
+	b := newFakeBackend()
+	b.tryErr = errWire
+	ctx, cancel := context.WithCancelCause(t.Context())
+	c := b.client(t, WithTracer(endOnFailure{end: func() { cancel(errOver) }}))
+	err := c.Work(ctx, "n", func(context.Context) error { panic("without the lock") })
+	require.ErrorIs(t, err, errOver)
+	require.ErrorIs(t, err, errWire)
+}
+
 func TestPanicOfWorkReleasesAndGoesOn(t *testing.T) {
 	b := newFakeBackend()
 	c := b.client(t)

@@ -196,10 +196,14 @@ func (e *execution) acquire(ctx context.Context, locks *sqllock.Client, name str
 		lock, err = locks.TryAcquire(ctx, name, opts...)
 	}
 	if !e.nonblock && lock == nil && (err == nil || errors.Is(err, sqllock.ErrNotAcquired)) {
-		if err != nil {
-			e.say("waiting: %v", err)
+		refused := err
+		if refused != nil {
+			e.say("waiting: %v", refused)
 		}
 		lock, err = locks.Acquire(ctx, name, opts...)
+		if cause := context.Cause(ctx); refused != nil && cause != nil && errors.Is(err, cause) && !errors.Is(err, sqllock.ErrNotAcquired) {
+			err = refused // all that there was time for
+		}
 	}
 	if errors.Is(err, sqllock.ErrNotAcquired) {
 		return nil, &exitError{e.conflict, err}

@@ -3,6 +3,7 @@ package lease
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/sqllock/toolkit/sqllock"
@@ -96,7 +97,9 @@ func (e *Engine) abandonLocked(a *attempt, cause error) {
 func (a *attempt) refusal(cause error) error {
 	var held *sqllock.HeldError
 	switch {
-	case a.last == nil:
+	case a.last == nil && !a.wait:
+		return fmt.Errorf("sqllock: lock %q: the database has not answered: %w", a.want.Name, cause)
+	case a.last == nil: // the attempt before this waiting was refused
 		return &sqllock.HeldError{Name: a.want.Name, Cause: cause}
 	case errors.As(a.last, &held):
 		refused := *held

@@ -3,6 +3,14 @@ package main
 // postgres.Advisory.
 var advisoryDefects = []defect{
 	{
+		name: "advisory/silence-is-contention",
+		harm: "a server that does not answer looks like a lock that somebody else holds, and the job is skipped",
+		file: "postgres/internal/advisory/attempt.go",
+		old:  "case err != nil && o.deferred:",
+		new:  "case err != nil:",
+		pkg:  "./postgres", run: "TestAdvisory/HungDatabaseEndsTheHolding",
+	},
+	{
 		name: "advisory/release-tells-nobody",
 		harm: "a waiter learns of a release by its next poll only",
 		file: "postgres/internal/advisory/sql/unlock.sql",

@@ -104,6 +104,22 @@ var clientDefects = []defect{
 		pkg:  "./sqllock", run: "TestDoTellsThatTheClientWasClosed",
 	},
 	{
+		name: "client/late-request-is-refused",
+		harm: "who asks when there is no time left is told that somebody holds the lock",
+		file: "sqllock/acquire.go",
+		old:  "\t\treturn fmt.Errorf(\"sqllock: lock %q was not asked for: %w\", l.req.Name, cause)\n",
+		new:  "\t\treturn fmt.Errorf(\"%s: %w\", l.req.Name, (&HeldError{}).endedBy(cause))\n",
+		pkg:  "./sqllock", run: "TestWhoAsksTooLateIsNotRefused",
+	},
+	{
+		name: "client/work-forgets-why-it-ended",
+		harm: "who ends Work by its context cannot tell that from a failure",
+		file: "sqllock/worker.go",
+		old:  "if cause := context.Cause(ctx); !errors.Is(err, cause) {",
+		new:  "if cause := context.Cause(ctx); false {",
+		pkg:  "./sqllock", run: "TestContextEndsWorkWhoseDatabaseFails",
+	},
+	{
 		name: "client/waits-after-an-error",
 		harm: "who cannot reach the database waits as if somebody held the lock",
 		file: "sqllock/acquire.go",

@@ -347,6 +347,14 @@ func (e *Engine) attempt(s *session, lane int, batch []*attempt) {
 		pkg:  "./internal/lease", run: "TestWaitThatEndsInAnOutageSaysWhatFailed",
 	},
 	{
+		name: "lease/silence-is-contention",
+		harm: "a database that does not answer looks like a lock that somebody else holds, and the job is skipped",
+		file: "internal/lease/attempt.go",
+		old:  "case a.last == nil && !a.wait:",
+		new:  "case false:",
+		pkg:  "./internal/lease", run: "TestWhoLeavesBeforeTheAnswerGivesTheGrantBack",
+	},
+	{
 		name: "lease/verify-does-not-tell",
 		harm: "of several locks that were taken by force only the one that was asked for is told",
 		file: "internal/lease/engine.go",

@@ -3,6 +3,14 @@ package main
 // mysql.Named.
 var namedDefects = []defect{
 	{
+		name: "named/silence-is-contention",
+		harm: "a server that does not answer looks like a lock that somebody else holds, and the job is skipped",
+		file: "mysql/internal/named/attempt.go",
+		old:  "return sqllock.Result{Err: fmt.Errorf(\"mysql: lock %q: the server has not answered: %w\", o.req.Name, err)}",
+		new:  "return sqllock.Result{Err: &sqllock.HeldError{Name: o.req.Name, Cause: err}}",
+		pkg:  "./mysql", run: "TestNamed/HungDatabaseEndsTheHolding",
+	},
+	{
 		name: "named/silence-counted-from-the-answer",
 		harm: "an answer that was long on its way makes the holder trust its session for longer than the server keeps it",
 		file: "mysql/internal/named/flight.go",

@@ -57,10 +57,16 @@ func hungDatabaseEndsTheHolding(a *arena) {
 	}
 	start := time.Now()
 	assert.ErrorIs(a, l.Release(a.ctx), sqllock.ErrLost)
-	_, err := p.Acquire(a.ctx, "m", sqllock.Wait(aWhile))
-	assert.Error(a, err)
-	_, err = p.TryAcquire(timeout(a, aWhile), "m")
-	assert.Error(a, err)
+	for what, ask := range map[string]func() error{
+		"Acquire with Wait": func() error { _, err := p.Acquire(a.ctx, "m", sqllock.Wait(aWhile)); return err },
+		"Acquire":           func() error { _, err := p.Acquire(timeout(a, aWhile), "m"); return err },
+		"TryAcquire":        func() error { _, err := p.TryAcquire(timeout(a, aWhile), "m"); return err },
+		"AcquireAll":        func() error { _, err := p.AcquireAll(timeout(a, aWhile), []string{"m", "o"}); return err },
+	} {
+		err := ask()
+		require.Error(a, err, what)
+		assert.NotErrorIs(a, err, sqllock.ErrNotAcquired, "%s: nobody has said that the name is taken", what)
+	}
 	assert.Less(a, time.Since(start), slack, "whoever has said how long they wait does not wait for the database")
 
 	resume()

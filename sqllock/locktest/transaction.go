@@ -214,7 +214,7 @@ func withTxExcludes(a *arena) {
 	a.release(a.soon(other, "n"))
 
 	l := a.acquire(other, "n")
-	ctx, cancel := context.WithTimeout(a.ctx, aWhile)
+	ctx, cancel := context.WithTimeout(a.ctx, aLonger)
 	defer cancel()
 	err := s.WithTx(ctx, p.backend, "n", sql.LevelDefault, func(Tx) error {
 		a.Error("fn runs though the name is held")

@@ -14,7 +14,10 @@ import (
 )
 
 // Fractions of a second: a backend that counts in whole ones is found out.
-const aWhile = 230 * time.Millisecond
+const (
+	aWhile  = 230 * time.Millisecond
+	aLonger = 730 * time.Millisecond // enough for the database to answer on a busy machine too
+)
 
 // waitIsBoundedFromBothSides waits for what this Client holds and for what another one holds: the first never comes to the database.
 func waitIsBoundedFromBothSides(a *arena) {
@@ -22,14 +25,14 @@ func waitIsBoundedFromBothSides(a *arena) {
 	l := a.acquire(holder, "n")
 	for _, p := range []*party{holder, other} {
 		start := time.Now()
-		got, err := p.Acquire(a.ctx, "n", sqllock.Wait(aWhile))
+		got, err := p.Acquire(a.ctx, "n", sqllock.Wait(aLonger))
 		took := time.Since(start)
 		require.Nil(a, got)
 		require.ErrorIs(a, err, sqllock.ErrNotAcquired, p.owner)
 		assert.NotErrorIs(a, err, context.DeadlineExceeded, "this would look like the caller's own deadline")
 		assert.NotErrorIs(a, err, context.Canceled)
-		assert.GreaterOrEqual(a, took, aWhile, p.owner)
-		assert.Less(a, took, aWhile+slack, p.owner)
+		assert.GreaterOrEqual(a, took, aLonger, p.owner)
+		assert.Less(a, took, aLonger+slack, p.owner)
 	}
 	a.release(l)
 	a.release(a.soon(other, "n", sqllock.Wait(aWhile)))
@@ -42,7 +45,7 @@ func contextBoundsTheWaitAndNotTheHolding(a *arena) {
 	for _, p := range []*party{holder, other} {
 		for _, cause := range []error{nil, errMine} {
 			start := time.Now() // before that of the context
-			ctx, cancel := context.WithTimeoutCause(a.ctx, aWhile, cause)
+			ctx, cancel := context.WithTimeoutCause(a.ctx, aLonger, cause)
 			got, err := p.Acquire(ctx, "n")
 			took := time.Since(start)
 			if cause == nil {
@@ -52,16 +55,16 @@ func contextBoundsTheWaitAndNotTheHolding(a *arena) {
 			require.Nil(a, got)
 			require.ErrorIs(a, err, sqllock.ErrNotAcquired, p.owner)
 			assert.ErrorIs(a, err, cause, p.owner)
-			assert.GreaterOrEqual(a, took, aWhile, p.owner)
-			assert.Less(a, took, aWhile+slack, p.owner)
+			assert.GreaterOrEqual(a, took, aLonger, p.owner)
+			assert.Less(a, took, aLonger+slack, p.owner)
 		}
 		ctx, cancel := context.WithCancelCause(a.ctx)
 		cancel(errMine)
 		for _, acquire := range []func(context.Context, string, ...sqllock.Option) (*sqllock.Lock, error){p.Acquire, p.TryAcquire} {
 			got, err := acquire(ctx, "n")
 			require.Nil(a, got)
-			require.ErrorIs(a, err, sqllock.ErrNotAcquired)
-			assert.ErrorIs(a, err, errMine)
+			require.ErrorIs(a, err, errMine)
+			assert.NotErrorIs(a, err, sqllock.ErrNotAcquired, "nobody was asked")
 		}
 	}
 	a.release(l)
@@ -127,7 +130,7 @@ func cancelledAcquireLeavesNothingBehind(a *arena) {
 				if err := l.Release(a.ctx); err != nil {
 					return err
 				}
-			case !errors.Is(err, sqllock.ErrNotAcquired):
+			case !errors.Is(err, sqllock.ErrNotAcquired) && !errors.Is(err, context.DeadlineExceeded):
 				return fmt.Errorf("nothing was wrong with the database: %w", err)
 			}
 		}

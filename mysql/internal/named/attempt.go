@@ -102,7 +102,7 @@ func (s *Session) conclude(o *op, h *Hold, err error) {
 func (o *op) result(err error) sqllock.Result {
 	switch {
 	case err != nil:
-		return sqllock.Result{Err: &sqllock.HeldError{Name: o.req.Name, Cause: err}}
+		return sqllock.Result{Err: fmt.Errorf("mysql: lock %q: the server has not answered: %w", o.req.Name, err)}
 	case o.err != nil:
 		return sqllock.Result{Err: o.err}
 	default:

@@ -27,8 +27,10 @@ func keyOf(req *sqllock.Request) int64 {
 // result is the outcome of an attempt that was awaited with err.
 func (o *op) result(err error) sqllock.Result {
 	switch {
-	case err != nil:
+	case err != nil && o.deferred:
 		return sqllock.Result{Err: &sqllock.HeldError{Name: o.req.Name, Cause: err}}
+	case err != nil:
+		return sqllock.Result{Err: fmt.Errorf("postgres: lock %q: the server has not answered: %w", o.req.Name, err)}
 	case o.err != nil:
 		return sqllock.Result{Err: o.err}
 	default:

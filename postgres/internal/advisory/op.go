@@ -56,6 +56,7 @@ type op struct {
 	settled   bool
 	torn      bool // aborted while somebody may still write it, or read its answer
 	abandoned bool // nobody waits for the answer
+	deferred  bool // when it was abandoned, it was left behind others
 	tells     bool // enlists, and does not try yet
 	told      bool // has done so
 	parked    bool // is sent later

@@ -131,5 +131,6 @@ func (s *Session) await(ctx context.Context, o *op) error {
 		return nil
 	}
 	o.abandoned = o.kind != release
+	o.deferred = o.parked || o.tries > 0
 	return context.Cause(ctx)
 }
