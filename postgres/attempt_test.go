@@ -181,6 +181,13 @@ func TestReleaseUndoneByACrashIsRepeated(t *testing.T) {
 		require.NoError(t, err)
 		lost, err := p.client.Acquire(ctx, "lost")
 		require.NoError(t, err)
+		if name == "Listening" {
+			require.Eventually(t, func() bool {
+				var n int
+				err := p.pool.QueryRow(ctx, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%SELECT id, epoch FROM%' AND pid <> pg_backend_pid()").Scan(&n)
+				return err == nil && n == 1
+			}, 10*time.Second, time.Millisecond, "it listens, which is why the release need not wait for the disk")
+		}
 		require.NoError(t, lost.Release(ctx))
 		server.Kill()
 		server.Start()
@@ -191,6 +198,46 @@ func TestReleaseUndoneByACrashIsRepeated(t *testing.T) {
 		require.NoError(t, l.Release(ctx))
 		require.NoError(t, kept.Release(ctx), name)
 	}
+}
+
+// TestReleaseBeforeAnythingListensOutlivesACrash keeps a Client from listening until the server has crashed: then no connection that breaks tells it what
+// was undone.
+func TestReleaseBeforeAnythingListensOutlivesACrash(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	server := testdb.StartPostgres(t, "wal_writer_delay=10s")
+	migrate(t, server.DSN())
+	cfg, err := pgxpool.ParseConfig(server.DSN())
+	require.NoError(t, err)
+	cfg.MaxConns = 1
+	var dialed atomic.Int32
+	crashed := make(chan struct{})
+	cfg.ConnConfig.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if dialed.Add(1) > 2 { // the application's, and that of our statements
+			select {
+			case <-crashed:
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+		}
+		return new(net.Dialer).DialContext(ctx, network, addr)
+	}
+	p := joinWith(t, cfg)
+	require.NoError(t, p.pool.Ping(ctx))
+	kept, err := p.client.Acquire(ctx, "kept")
+	require.NoError(t, err)
+	l, err := p.client.Acquire(ctx, "n")
+	require.NoError(t, err)
+	require.NoError(t, l.Release(ctx))
+	server.Kill()
+	server.Start()
+	close(crashed)
+
+	other := join(t, server.DSN(), pgx.QueryExecModeCacheStatement)
+	l, err = other.client.Acquire(ctx, "n", sqllock.Wait(sqllock.DefaultTTL/2))
+	require.NoError(t, err)
+	require.NoError(t, l.Release(ctx))
+	require.NoError(t, kept.Release(ctx))
 }
 
 // TestRenewalsDoNotWaitForCancelRequests takes the pool of an application that has pgx ask the server to cancel, which is slow and of no use

@@ -354,9 +354,9 @@ var fates = map[string]lease.Freed{"missing": lease.Missing, "guarded": lease.Gu
 
 func (s *store) Release(ctx context.Context, lane int, refs []lease.Ref) (freed []lease.Freed, err error) {
 	resources, tokens := columns(refs)
-	durable := "off"
-	if s.opts.noListen {
-		durable = "on"
+	durable := "on"
+	if s.watch.noticesCrash.Load() {
+		durable = "off"
 	}
 	if len(refs) == 1 {
 		if ok, err := s.releaseOne(ctx, lane, refs[0], durable); ok || err != nil {

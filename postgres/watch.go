@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -25,6 +26,8 @@ type watch struct {
 	renewers  int
 	quiet     chan struct{}       // closed when there is no renewer any more
 	interrupt *context.CancelFunc // ends the listener's turn; nil while nobody listens
+
+	noticesCrash atomic.Bool // there is a connection whose end leads to [lease.Events.Interrupted]
 
 	// Of the goroutine that listens.
 	listening *pgx.Conn // the connection that the LISTENs were sent on
@@ -143,6 +146,7 @@ func (w *watch) subscribe(ctx context.Context, pg *pgx.Conn, ids []lease.Session
 			events.Interrupted()
 		}
 		w.listening, w.channels = pg, make(map[lease.SessionID]bool)
+		w.noticesCrash.Store(true) // from here on, even if the LISTENs fail
 	}
 	wanted := make(map[lease.SessionID]bool, len(ids))
 	for _, id := range ids {

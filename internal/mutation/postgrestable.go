@@ -3,6 +3,14 @@ package main
 // postgres.Table.
 var postgresTableDefects = []defect{
 	{
+		name: "postgres/early-release-undone",
+		harm: "a server that crashes before a new Client listens takes a release back, and nobody finds out for as long as the Client lives",
+		file: "postgres/store.go",
+		old:  "if s.watch.noticesCrash.Load() {",
+		new:  "if !s.opts.noListen {",
+		pkg:  "./postgres", run: "TestReleaseBeforeAnythingListensOutlivesACrash",
+	},
+	{
 		name: "postgres/resource-not-locked",
 		harm: "two attempts that look at the same time are both granted the lock",
 		file: "postgres/sql/lock.sql",

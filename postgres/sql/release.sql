@@ -1,6 +1,6 @@
 -- Gives up holders. One that is to be kept loses its session instead, one that a guarded transaction has locked is left for later.
 -- A release that a crash of the server undoes is found out by reconciling when the connection that listens breaks: it need not wait for the
--- disk. Where nothing listens it does, because a pooler hides the crash.
+-- disk. Where nothing listens, or not yet, it does.
 -- $1 resources, $2 tokens, $3 synchronous_commit
 WITH want AS (
     SELECT * FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS w (resource, token, n)
