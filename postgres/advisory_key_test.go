@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -56,7 +57,9 @@ func TestAdvisoryExcludesThoseWhoLockTheKeyThemselves(t *testing.T) {
 	for _, mode := range [][]sqllock.Option{nil, {sqllock.Shared()}, {sqllock.Permits(2)}} {
 		s.refused(c, "n", mode...)
 	}
-	require.ErrorIs(t, postgres.Advisory(s.pool, postgres.Namespace("app")).WithTx(expired(ctx), "n", nil), sqllock.ErrNotAcquired)
+	short, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	require.ErrorIs(t, postgres.Advisory(s.pool, postgres.Namespace("app")).WithTx(short, "n", nil), sqllock.ErrNotAcquired)
 	require.True(t, ask("pg_advisory_unlock"))
 
 	reader := s.acquire(c, "n", sqllock.Shared())
@@ -67,12 +70,6 @@ func TestAdvisoryExcludesThoseWhoLockTheKeyThemselves(t *testing.T) {
 	s.release(s.acquire(c, "n", sqllock.Shared()))
 	require.True(t, ask("pg_advisory_unlock_shared"))
 	s.release(s.acquire(c, "n"))
-}
-
-func expired(ctx context.Context) context.Context {
-	ctx, cancel := context.WithCancel(ctx)
-	cancel()
-	return ctx
 }
 
 // TestAdvisoryNamesThatShareAKeyExcludeEachOther, inside one Client as well, to whose session the server would grant the key again.
