@@ -109,6 +109,11 @@ func (s *store) ForceRelease(ctx context.Context, name string) error {
 }
 
 func (s *store) force(ctx context.Context, name string) error {
+	if s.galera.Load() { // a name that is new may have been granted on another node, and not have come to this one yet
+		if err := s.run(ctx, "force release", s.pool, statement{name: "sync_on"}, statement{"sync", nil, into(new(int))}, statement{name: "sync_off"}); err != nil {
+			return err
+		}
+	}
 	var told, next []listener
 	err := s.transact(ctx, "force release", s.pool, func() []statement {
 		told, next = nil, nil

@@ -14,9 +14,12 @@ import (
 const (
 	recordChanged    = 1020 // MariaDB, innodb_snapshot_isolation
 	tooManyConns     = 1040
+	databaseDenied   = 1044
 	unknownDatabase  = 1049
 	unknownColumn    = 1054
 	noSuchThread     = 1094
+	tableDenied      = 1142
+	columnDenied     = 1143
 	noSuchTable      = 1146
 	tooManyUserConns = 1203
 	lockWaitTimeout  = 1205

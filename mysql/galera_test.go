@@ -44,6 +44,7 @@ func TestGalera(t *testing.T) {
 	t.Run("TableExcludesAcrossNodes", func(t *testing.T) { tableExcludesAcrossNodes(t, processes) })
 	t.Run("NodeThatIsOutrunJoinsTheLine", func(t *testing.T) { galeraOutruns(t, processes) })
 	t.Run("GrantIsWholeOrNone", func(t *testing.T) { galeraGrants(t, processes) })
+	t.Run("ForceReleaseTakesWhatAnotherNodeHasGranted", func(t *testing.T) { galeraForces(t, processes) })
 	t.Run("GuardedTransactionIsSeenByTheNextHolderOrFails", func(t *testing.T) { galeraGuard(t, processes) })
 }
 
@@ -166,6 +167,23 @@ func galeraGrants(t *testing.T, processes []leaseholder) {
 	for i := range grants {
 		t.Log(grants[i].Load(), "grants")
 		assert.Positive(t, grants[i].Load())
+	}
+}
+
+// galeraForces takes locks away on one node that have just been granted on another, under names that are new.
+func galeraForces(t *testing.T, processes []leaseholder) {
+	const rounds = 100
+	ctx := t.Context()
+	for round := range rounds {
+		name := fmt.Sprint("forced ", round)
+		lock, err := processes[round%2].client.Acquire(ctx, name)
+		require.NoError(t, err)
+		require.NoError(t, processes[2].client.ForceRelease(ctx, name))
+		next, err := processes[2].client.Acquire(ctx, name, sqllock.Wait(5*time.Second))
+		require.NoError(t, err, "round %d", round)
+		require.Greater(t, next.Token(), lock.Token())
+		require.NoError(t, next.Release(ctx))
+		_ = lock.Release(ctx) // it was taken away
 	}
 }
 

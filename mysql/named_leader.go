@@ -30,6 +30,10 @@ func (b *NamedBackend) publish(ctx context.Context, p named.Publication) error {
 		" ON DUPLICATE KEY UPDATE token = IF("+ours+", VALUES(token), token), owner = IF("+ours+", VALUES(owner), owner),"+
 		" value = IF("+ours+", VALUES(value), value), since = IF("+ours+" AND term <> VALUES(term), VALUES(since), since), term = IF("+ours+", VALUES(term), term)",
 		p.Key(), p.Token(), strings.ToValidUTF8(p.Owner, "\ufffd"), lease.EncodeMetadata(p.Value), p.Held.Microseconds(), p.Term)
+	switch number(err) {
+	case databaseDenied, tableDenied, columnDenied:
+		return fmt.Errorf("mysql: publish: %w for this user: %w; grant it SELECT, INSERT and UPDATE on %s", sqllock.ErrUnsupported, err, b.leaders())
+	}
 	if err != nil {
 		return b.explainLeader("publish", err)
 	}

@@ -36,6 +36,10 @@ func (b *AdvisoryBackend) publish(ctx context.Context, p advisory.Publication) e
 		}
 		return err
 	})
+	if sqlState(err) == insufficientPrivilege {
+		return fmt.Errorf("postgres: publish: %w for this role: %w; it needs USAGE on schema %s, and SELECT, INSERT and UPDATE on its sqllock_leaders",
+			sqllock.ErrUnsupported, err, b.opts.schema)
+	}
 	return b.explainLeader("publish", err)
 }
 
