@@ -170,13 +170,16 @@ func galeraGrants(t *testing.T, processes []leaseholder) {
 	}
 }
 
-// galeraForces takes locks away on one node that have just been granted on another, under names that are new.
+// galeraForces takes locks away on one node that have just been granted on another, under names that are new, and behind a transaction that takes
+// the one node as long as the other.
 func galeraForces(t *testing.T, processes []leaseholder) {
-	const rounds = 100
+	const rounds = 20
 	ctx := t.Context()
+	processes[0].exec(t, "CREATE TABLE bulk (round INT, n INT, PRIMARY KEY (round, n))")
 	for round := range rounds {
 		name := fmt.Sprint("forced ", round)
-		lock, err := processes[round%2].client.Acquire(ctx, name)
+		processes[0].exec(t, fmt.Sprintf("INSERT INTO bulk SELECT %d, seq FROM seq_1_to_5000", round))
+		lock, err := processes[0].client.Acquire(ctx, name)
 		require.NoError(t, err)
 		require.NoError(t, processes[2].client.ForceRelease(ctx, name))
 		next, err := processes[2].client.Acquire(ctx, name, sqllock.Wait(5*time.Second))
