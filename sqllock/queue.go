@@ -2,6 +2,7 @@ package sqllock
 
 import (
 	"context"
+	"slices"
 	"sync"
 )
 
@@ -65,27 +66,22 @@ func (q *queue) enter(ctx context.Context, t *ticket) error {
 	select {
 	case <-t.ready:
 	case <-ctx.Done():
-		q.mu.Lock()
-		defer q.mu.Unlock()
-		for i, w := range l.waiting {
-			if w == t {
-				l.waiting = append(l.waiting[:i], l.waiting[i+1:]...)
-				q.advance(t.key, l)
-				return context.Cause(ctx)
-			}
-		}
-		if !q.closed { // our turn came at the same instant: pass it on
-			l.attempt = nil
-			q.advance(t.key, l)
-		}
-		return context.Cause(ctx)
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.closed {
+	cause := context.Cause(ctx)
+	switch i := slices.Index(l.waiting, t); {
+	case q.closed:
 		return ErrClosed
+	case cause == nil:
+		return nil
+	case i >= 0:
+		l.waiting = slices.Delete(l.waiting, i, i+1)
+	default: // our turn came at the same instant: pass it on
+		l.attempt = nil
 	}
-	return nil
+	q.advance(t.key, l)
+	return cause
 }
 
 // tryEnter says whether a single attempt makes sense: not if this process itself holds the key in a way that excludes it.

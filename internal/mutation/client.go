@@ -163,8 +163,8 @@ var clientDefects = []defect{
 		name: "client/turn-not-passed-on",
 		harm: "everybody behind a goroutine that gave up at the wrong moment waits for ever",
 		file: "sqllock/queue.go",
-		old:  "\t\t\tl.attempt = nil\n\t\t\tq.advance(t.key, l)\n\t\t}\n\t\treturn context.Cause(ctx)",
-		new:  "\t\t}\n\t\treturn context.Cause(ctx)",
+		old:  "pass it on\n\t\tl.attempt = nil\n",
+		new:  "pass it on\n",
 		pkg:  "./sqllock", run: "TestTurnOfOneWhoLeavesAtThatInstantIsPassedOn", hangs: true,
 	},
 	{
