@@ -54,7 +54,7 @@ func (c *Client) turn(ctx context.Context, name string, fn func(context.Context)
 	}
 	o.hasWait = false
 	if l, err = c.acquire(ctx, l, o); err != nil {
-		if cause := context.Cause(ctx); !errors.Is(err, cause) {
+		if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
 			err = errors.Join(cause, err) // the database failed at the end
 		}
 		return 0, hopeless(err), err

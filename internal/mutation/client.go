@@ -115,7 +115,7 @@ var clientDefects = []defect{
 		name: "client/work-forgets-why-it-ended",
 		harm: "who ends Work by its context cannot tell that from a failure",
 		file: "sqllock/worker.go",
-		old:  "if cause := context.Cause(ctx); !errors.Is(err, cause) {",
+		old:  "if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {",
 		new:  "if cause := context.Cause(ctx); false {",
 		pkg:  "./sqllock", run: "TestContextEndsWorkWhoseDatabaseFails",
 	},
